@@ -1,0 +1,73 @@
+//! Opaque identifiers. All are ULIDs, so they sort by creation time and are safe in object keys.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+/// A dataset's snapshot number. The first snapshot is 1.
+pub type Version = u64;
+
+macro_rules! ulid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// A new id, unique across processes.
+            pub fn generate() -> Self {
+                Self(Ulid::new())
+            }
+
+            /// The ULID inside.
+            pub const fn ulid(self) -> Ulid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ulid::DecodeError;
+
+            fn from_str(s: &str) -> Result<Self, Self::Err> {
+                Ulid::from_string(s).map(Self)
+            }
+        }
+    };
+}
+
+ulid_id!(
+    /// A dataset, for as long as it exists; its name may change.
+    DatasetId
+);
+ulid_id!(
+    /// One immutable data file.
+    FileId
+);
+ulid_id!(
+    /// One run of a statement.
+    QueryId
+);
+ulid_id!(
+    /// One client session.
+    SessionId
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_survives_text() {
+        let id = DatasetId::generate();
+        assert_eq!(id.to_string().parse::<DatasetId>().unwrap(), id);
+        assert!("../etc/passwd".parse::<DatasetId>().is_err());
+    }
+}

@@ -1,0 +1,17 @@
+//! The nouns every Skein crate shares: ids, validated names, limits, error kinds, the clock and the principal.
+//!
+//! Nothing in here does I/O, and nothing in here depends on another crate of ours.
+
+mod clock;
+mod error;
+mod ids;
+mod limits;
+mod name;
+mod principal;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{ErrorKind, Kind};
+pub use ids::{DatasetId, FileId, QueryId, SessionId, Version};
+pub use limits::Limits;
+pub use name::{DEFAULT_CATALOG, DEFAULT_SCHEMA, NameError, SYSTEM_SCHEMA, TableName};
+pub use principal::{AuthMethod, Principal};

@@ -1,0 +1,18 @@
+//! Sizes that hostile or careless input may not exceed.
+
+/// Upper bounds on what one request may carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest accepted gRPC message, in bytes.
+    pub max_message_bytes: usize,
+    /// Longest accepted SQL text, in bytes.
+    pub max_sql_bytes: usize,
+    /// Most columns a table may have.
+    pub max_columns: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_message_bytes: 512 << 20, max_sql_bytes: 16 << 20, max_columns: 20_000 }
+    }
+}
