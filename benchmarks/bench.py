@@ -1,0 +1,46 @@
+"""Runs benchmarks (all, or those named) and writes results.json and a Markdown table.
+
+    python benchmarks/bench.py [stream] [tpch] [latency] [ingest] [commits]
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ALL = ["stream", "tpch", "latency", "ingest", "commits"]
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def table(rows: list[dict]) -> str:
+    lines = ["| figure | Skein | peer | ratio | goal |", "|---|---|---|---|---|"]
+    for row in rows:
+        peer = f"{number(row['peer'])} {row['unit']} ({row['peer_name']})" if row["peer"] is not None else ""
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        lines.append(f"| {row['name']} | {number(row['skein'])} {row['unit']} | {peer} | {ratio} | {row['goal']} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    rows, failed = [], []
+    for name in sys.argv[1:] or ALL:
+        print(f"== {name}", file=sys.stderr, flush=True)
+        done = subprocess.run([sys.executable, HERE / f"{name}.py"], stdout=subprocess.PIPE, text=True, cwd=HERE)
+        rows += [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        if done.returncode:
+            failed.append(name)
+    (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows))
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

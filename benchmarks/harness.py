@@ -1,0 +1,124 @@
+"""Starts the servers that are compared, times things, and writes results as ratios.
+
+Every benchmark prints one JSON object per figure, `{"name", "skein", "peer", "ratio", "unit", "goal"}`, and `bench.py`
+gathers them into `results.json` and a table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CACHE = pathlib.Path(os.environ.get("SKEIN_BENCH_DATA", pathlib.Path.home() / ".cache" / "skein" / "bench"))
+
+
+def skein_binary() -> str:
+    """The release build, unless SKEIN_BIN names another."""
+    target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
+    return os.environ.get("SKEIN_BIN", f"{target}/release/skein")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def wait_for_port(port: int, process: subprocess.Popen, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with code {process.returncode} before it listened")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens on port {port} after {seconds} s")
+
+
+@contextlib.contextmanager
+def process(command: list[str], port: int, **options) -> Iterator[subprocess.Popen]:
+    """Runs a server until the block ends."""
+    log = tempfile.TemporaryFile()
+    child = subprocess.Popen(command, stdout=log, stderr=log, **options)
+    try:
+        wait_for_port(port, child)
+        yield child
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+class Skein:
+    """A running `skein serve`."""
+
+    def __init__(self, port: int, data: pathlib.Path, pid: int) -> None:
+        self.port, self.data, self.pid = port, data, pid
+        self.uri = f"grpc://127.0.0.1:{port}"
+
+    def connect(self, **kwargs):
+        """An ADBC connection."""
+        import adbc_driver_flightsql.dbapi as adbc
+
+        return adbc.connect(self.uri, autocommit=True, **kwargs)
+
+    def peak_memory(self) -> int:
+        """Peak resident memory in bytes."""
+        return self._status("VmHWM")
+
+    def reset_peak_memory(self) -> None:
+        pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def _status(self, key: str) -> int:
+        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(key):
+                return int(line.split()[1]) * 1024
+        raise KeyError(key)
+
+
+@contextlib.contextmanager
+def skein(**env: str) -> Iterator[Skein]:
+    """A server on a data directory of its own, removed afterwards."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="skein-bench-") as data:
+        command = [skein_binary(), "serve", "--data", data, "--listen", f"127.0.0.1:{port}"]
+        environment = {**os.environ, "SKEIN__SERVER__HTTP_LISTEN": "off", "SKEIN__TELEMETRY__LEVEL": "warn", **env}
+        with process(command, port, env=environment) as child:
+            yield Skein(port, pathlib.Path(data), child.pid)
+
+
+def median_seconds(work: Callable[[], object], runs: int, warm: int = 1) -> float:
+    for _ in range(warm):
+        work()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def report(name: str, skein: float, peer: float | None, unit: str, goal: str, *, ratio: float | None = None, **more) -> None:
+    """One figure. `ratio` defaults to skein / peer."""
+    if ratio is None and peer:
+        ratio = skein / peer
+    row = {"name": name, "skein": skein, "peer": peer, "ratio": ratio, "unit": unit, "goal": goal, **more}
+    print(json.dumps(row), flush=True)
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
