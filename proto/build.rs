@@ -1,0 +1,48 @@
+//! Compiles `proto/skein/v1/*.proto` with protoc (`scripts/setup` installs it).
+
+use std::io::Result;
+
+const FILES: [&str; 3] =
+    ["proto/skein/v1/actions.proto", "proto/skein/v1/ingest.proto", "proto/skein/v1/ticket.proto"];
+/// Messages that carry a secret: their `Debug` is written by hand.
+const SECRET: [&str; 3] = ["UserCreateRequest", "UserSetPasswordRequest", "TokenCreateResponse"];
+/// Messages that appear as JSON: those of the actions and of ingest.
+const JSON: [&str; 25] = [
+    "DatasetDropRequest",
+    "DatasetDropResponse",
+    "DatasetResyncRequest",
+    "DatasetResyncResponse",
+    "DatasetVerifyRequest",
+    "DatasetVerifyResponse",
+    "Finding",
+    "DatasetGcRequest",
+    "DatasetGcResponse",
+    "UserCreateRequest",
+    "UserCreateResponse",
+    "UserDeleteRequest",
+    "UserDeleteResponse",
+    "UserSetPasswordRequest",
+    "UserSetPasswordResponse",
+    "TokenCreateRequest",
+    "TokenCreateResponse",
+    "TokenRevokeRequest",
+    "TokenRevokeResponse",
+    "QueryCancelRequest",
+    "QueryCancelResponse",
+    "BucketProbeRequest",
+    "BucketProbeResponse",
+    "PutMetadata",
+    "RejectedRow",
+];
+
+fn main() -> Result<()> {
+    let mut config = prost_build::Config::new();
+    config.bytes(["."]);
+    for message in JSON {
+        let path = format!(".skein.v1.{message}");
+        config.message_attribute(&path, "#[derive(serde::Serialize, serde::Deserialize)]");
+        config.message_attribute(&path, "#[serde(default, deny_unknown_fields)]");
+    }
+    config.skip_debug(SECRET.map(|message| format!(".skein.v1.{message}")));
+    config.compile_protos(&FILES, &["proto"])
+}
