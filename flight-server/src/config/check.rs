@@ -1,0 +1,113 @@
+//! Rules that concern more than one key.
+
+use super::{AuthMode, ConfigError, Loaded};
+
+/// What is wrong with how the keys fit together.
+pub(super) fn check(loaded: &Loaded) -> Vec<ConfigError> {
+    let mut found = Vec::new();
+    tls(loaded, &mut found);
+    exposure(loaded, &mut found);
+    ranges(loaded, &mut found);
+    found.into_iter().map(|(key, message)| at(loaded, key, message)).collect()
+}
+
+type Found = Vec<(&'static str, String)>;
+
+fn at(loaded: &Loaded, key: &str, message: String) -> ConfigError {
+    ConfigError { key: key.to_owned(), origin: loaded.origin(key).clone(), message }
+}
+
+fn tls(loaded: &Loaded, found: &mut Found) {
+    let tls = &loaded.config.tls;
+    if tls.cert.is_some() && tls.key.is_none() {
+        found.push(("tls.cert", "a certificate needs its private key; set tls.key too".to_owned()));
+    }
+    if tls.key.is_some() && tls.cert.is_none() {
+        found.push(("tls.key", "a private key needs its certificate; set tls.cert too".to_owned()));
+    }
+    if tls.client_ca.is_some() && tls.cert.is_none() {
+        found.push(("tls.client_ca", "client certificates need TLS; set tls.cert and tls.key too".to_owned()));
+    }
+    if tls.require_client_cert && tls.client_ca.is_none() {
+        found.push(("tls.require_client_cert", "needs tls.client_ca, to know whose certificates count".to_owned()));
+    }
+    for (key, path) in [("tls.cert", &tls.cert), ("tls.key", &tls.key), ("tls.client_ca", &tls.client_ca)] {
+        if let Some(path) = path
+            && let Err(error) = std::fs::File::open(path)
+        {
+            found.push((key, format!("{} cannot be read: {error}", path.display())));
+        }
+    }
+}
+
+/// Beyond loopback there must be login and TLS, or a key that says in so many words that there need not be.
+fn exposure(loaded: &Loaded, found: &mut Found) {
+    let config = &loaded.config;
+    if config.is_loopback() || config.server.allow_insecure_remote {
+        return;
+    }
+    let mut missing = Vec::new();
+    if config.auth.mode == AuthMode::None {
+        missing.push("no login (auth.mode is \"none\")");
+    }
+    if config.tls.cert.is_none() {
+        missing.push("no TLS (tls.cert and tls.key are not set)");
+    }
+    if !missing.is_empty() {
+        let message = format!(
+            "{} is reachable from other machines, but there is {}; set these, listen on 127.0.0.1, or accept the risk with \
+             server.allow_insecure_remote = true",
+            config.server.listen,
+            missing.join(" and ")
+        );
+        found.push(("server.listen", message));
+    }
+}
+
+fn ranges(loaded: &Loaded, found: &mut Found) {
+    let config = &loaded.config;
+    if config.server.max_message_size.0 < 1 << 20 {
+        found.push(("server.max_message_size", "must be at least 1MiB, or ordinary batches would be refused".to_owned()));
+    }
+    // A protobuf message, and so a gRPC one, cannot be larger.
+    if config.server.max_message_size.0 > (2 << 30) - 1 {
+        found.push(("server.max_message_size", "must be below 2GiB, the limit of gRPC".to_owned()));
+    }
+    if config.server.http_listen == Some(config.server.listen) {
+        found.push(("server.http_listen", "is the same address as server.listen; give it another port".to_owned()));
+    }
+    if config.query.memory_bytes() < 16 << 20 {
+        found.push(("query.memory", "must be at least 16MiB".to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Sources};
+
+    fn errors(text: &str) -> String {
+        Config::load(&Sources::default().with_text("s.toml", text)).map_or_else(|e| e.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn remote_without_tls_is_refused_unless_it_is_said() {
+        let text = errors("[server]\nlisten = \"0.0.0.0:8815\"\n[auth]\nmode = \"none\"\n");
+        assert!(text.contains("s.toml:2: server.listen: 0.0.0.0:8815 is reachable from other machines"), "{text}");
+        assert!(text.contains("no login") && text.contains("no TLS"), "{text}");
+        assert_eq!(errors("[server]\nlisten = \"0.0.0.0:8815\"\nallow_insecure_remote = true\n"), "");
+    }
+
+    #[test]
+    fn half_of_a_tls_configuration_is_refused() {
+        assert!(errors("[tls]\nkey = \"/no/such/key.pem\"\n").contains("set tls.cert too"));
+        assert!(errors("[tls]\nrequire_client_cert = true\n").contains("needs tls.client_ca"));
+        assert!(errors("[tls]\ncert = \"/no/such/c.pem\"\n").contains("/no/such/c.pem cannot be read"));
+    }
+
+    #[test]
+    fn sizes_have_bounds() {
+        assert!(errors("[server]\nmax_message_size = \"1KiB\"\n").contains("at least 1MiB"));
+        assert!(errors("[server]\nmax_message_size = \"4GiB\"\n").contains("below 2GiB"));
+        assert!(errors("[server]\nhttp_listen = \"127.0.0.1:8815\"\n").contains("the same address"));
+    }
+}

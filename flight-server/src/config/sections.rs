@@ -1,0 +1,172 @@
+//! Every configuration key, with its default and its documentation.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use super::{
+    AuthMode, Auto, BucketConfig, ByteSize, Compression, LocalPaths, LogFormat, Secret,
+    section::section,
+};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+
+section! {
+    /// Listeners and limits.
+    ServerConfig = "server" {
+        /// Address and port of the Flight listener.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8815)),
+        /// Address and port for `/healthz`, `/readyz` and `/metrics`; `"off"` for none.
+        http_listen: Option<SocketAddr> = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8816))),
+        /// Listen beyond loopback although there is no login or no TLS. Anyone who can reach the port can then read and
+        /// change everything, or read passwords off the network.
+        allow_insecure_remote: bool = false,
+        /// After SIGTERM: how long running streams may take to finish before they are cut off.
+        drain_timeout: Duration = Duration::from_secs(30),
+        /// Largest gRPC message that is accepted or sent.
+        max_message_size: ByteSize = ByteSize(512 << 20),
+        /// A session that has not been used for this long is forgotten, with its temporary tables.
+        session_idle: Duration = Duration::from_secs(30 * MINUTE),
+        /// Secret that signs tickets, at least 32 characters. Set the same one on every server that shares a bucket, so
+        /// that each can serve the others' tickets; without it each start makes a new one.
+        ticket_secret: Option<Secret> = None,
+    }
+}
+
+section! {
+    /// Where data lives. Without a `[storage.buckets.NAME]` table there is one bucket, named `local`, in the folder `data`.
+    StorageConfig = "storage" {
+        /// Folder of the local bucket; used when no bucket is configured. It is created when missing.
+        data: PathBuf = PathBuf::from("./skein-data"),
+    }
+    also {
+        /// The configured buckets, in the order of the file; the first is where new datasets go.
+        buckets: Vec<BucketConfig>,
+    }
+}
+
+impl StorageConfig {
+    /// The buckets to open: those configured, else one local bucket in `data`.
+    pub fn effective_buckets(&self) -> Vec<BucketConfig> {
+        if self.buckets.is_empty() { vec![super::buckets::local(&self.data)] } else { self.buckets.clone() }
+    }
+}
+
+section! {
+    /// Who may connect.
+    AuthConfig = "auth" {
+        /// `"auto"`: no login while the server listens on loopback and has no users, login otherwise. `"required"`: always.
+        /// `"none"`: never.
+        mode: AuthMode = AuthMode::Auto,
+        /// How long the bearer token that a login hands out stays valid.
+        session_token_ttl: Duration = Duration::from_secs(12 * HOUR),
+    }
+}
+
+section! {
+    /// Certificates. Setting `cert` and `key` turns TLS on.
+    TlsConfig = "tls" {
+        /// PEM file with the server's certificate chain.
+        cert: Option<PathBuf> = None,
+        /// PEM file with the private key of `cert`.
+        key: Option<PathBuf> = None,
+        /// PEM file with the authorities that client certificates must come from; turns mutual TLS on.
+        client_ca: Option<PathBuf> = None,
+        /// Refuse clients that present no certificate. Needs `client_ca`.
+        require_client_cert: bool = false,
+    }
+}
+
+section! {
+    /// The SQL engine.
+    QueryConfig = "query" {
+        /// Memory for all queries together, beyond which they spill or fail; `"auto"` is half of what the machine or the
+        /// container has.
+        memory: Auto<ByteSize> = Auto::Auto,
+        /// Partitions that one query works on in parallel; `"auto"` is the number of cores.
+        target_partitions: Auto<usize> = Auto::Auto,
+        /// Rows a batch inside the engine.
+        batch_size: usize = 8192,
+        /// Folder for spilled data; `"off"` for the system's temporary folder.
+        spill_dir: Option<PathBuf> = None,
+        /// Queries that run at the same time; more wait in line. `"auto"` is four for each core, at least 16.
+        max_concurrent: Auto<usize> = Auto::Auto,
+        /// Whether SQL may name paths on the server's own file system (`CREATE EXTERNAL TABLE`, `COPY TO`): `"allow"`,
+        /// `"deny"`, or `"auto"`: only while the server listens on loopback.
+        local_paths: LocalPaths = LocalPaths::Auto,
+    }
+}
+
+impl QueryConfig {
+    /// The memory limit in bytes, with `auto` resolved for this machine.
+    pub fn memory_bytes(&self) -> usize {
+        match self.memory {
+            Auto::Set(size) => size.as_usize(),
+            Auto::Auto => super::values::machine_memory() / 2,
+        }
+    }
+
+    /// The number of partitions, with `auto` resolved for this machine.
+    pub fn partitions(&self) -> usize {
+        match self.target_partitions {
+            Auto::Set(n) => n,
+            Auto::Auto => cores(),
+        }
+    }
+
+    /// The number of concurrent queries, with `auto` resolved for this machine.
+    pub fn concurrent_queries(&self) -> usize {
+        match self.max_concurrent {
+            Auto::Set(n) => n,
+            Auto::Auto => (4 * cores()).max(16),
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+section! {
+    /// Writing data files.
+    IngestConfig = "ingest" {
+        /// A data file is closed when it is about this big.
+        target_file_size: ByteSize = ByteSize(256 << 20),
+        /// Most rows in one row group of a data file.
+        row_group_rows: usize = 1 << 20,
+        /// Compression of data files: `"zstd"` (or `"zstd(3)"`, 1 to 22), `"lz4"`, `"snappy"` or `"none"`.
+        compression: Compression = Compression::Zstd(1),
+        /// Memory that one ingest may hold before it writes.
+        memory: ByteSize = ByteSize(512 << 20),
+    }
+}
+
+section! {
+    /// Snapshots and their upkeep.
+    CatalogConfig = "catalog" {
+        /// How old what a server knows about a dataset may be before it looks into the bucket again. `"0s"`: it always looks,
+        /// so it sees what other servers commit at once.
+        refresh: Duration = Duration::ZERO,
+        /// A file that no snapshot names is removed by `dataset.gc` when it is older than this. Must be longer than the
+        /// longest ingest.
+        gc_grace: Duration = Duration::from_secs(24 * HOUR),
+        /// A whole copy of a dataset's state is written every so many snapshots.
+        checkpoint_every: u64 = 50,
+    }
+}
+
+section! {
+    /// Logs and traces.
+    TelemetryConfig = "telemetry" {
+        /// `"human"` or `"json"` lines, on stderr.
+        log: LogFormat = LogFormat::Human,
+        /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as
+        /// `"info,skein_query=debug"`.
+        level: String = "info".to_owned(),
+        /// OTLP (gRPC) endpoint that traces are sent to, such as `"http://localhost:4317"`; `"off"` for none.
+        otlp_endpoint: Option<String> = None,
+    }
+}
