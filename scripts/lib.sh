@@ -20,4 +20,4 @@ target_dir() { printf '%s' "${CARGO_TARGET_DIR:-$ROOT/target}"; }
 # The server binary of the dev profile, or the one named by SKEIN_BIN.
 skein_bin() { printf '%s' "${SKEIN_BIN:-$(target_dir)/debug/skein}"; }
 
-sha256_of() { sha256sum "$@" | sha256sum | cut -c1-16; }
+sha256_of() { sha256sum | cut -c1-16; }

@@ -55,8 +55,7 @@ def send_file(
 ) -> IngestReport:
     """Streams the file and waits for the commit."""
     with _opened(source) as (stream, name):
-        options = {"file_name": name, **options}
-        command = {"ingest_file": {"path": list(target), "mode": mode, "options_json": json.dumps(options)}}
+        command = {"ingest_file": {"path": list(target), "mode": mode, "options": _options(name, options)}}
         descriptor = pyarrow.flight.FlightDescriptor.for_command(json.dumps(command).encode())
         writer, results = client.do_put(descriptor, CHUNK_SCHEMA, call_options)
         listener = _Listener(results, progress)
@@ -70,6 +69,14 @@ def send_file(
             writer.close()
             listener.join()
     return listener.report()
+
+
+def _options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as the server reads them; overrides may be given as a dict from column to type."""
+    options = {"file_name": name, **given}
+    if isinstance(overrides := options.get("schema_overrides"), Mapping):
+        options["schema_overrides"] = [list(pair) for pair in overrides.items()]
+    return options
 
 
 class _Listener:

@@ -1,0 +1,345 @@
+"""pyarrow.flight without any Flight SQL library: bare text, PATH descriptors, hand-made commands, actions."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.flight as fl
+import pytest
+from support import data, wire
+from support.wire import field
+
+
+def read(client: fl.FlightClient, descriptor: fl.FlightDescriptor) -> pa.Table:
+    """All endpoints of a flight, in order; the schema must be the one that was announced."""
+    info = client.get_flight_info(descriptor)
+    tables = []
+    for endpoint in info.endpoints:
+        table = client.do_get(endpoint.ticket).read_all()
+        assert table.schema.equals(info.schema, check_metadata=True)
+        tables.append(table)
+    return pa.concat_tables(tables)
+
+
+def put(client: fl.FlightClient, descriptor: fl.FlightDescriptor, table: pa.Table) -> list[dict]:
+    """Sends a table; the metadata messages that came back."""
+    writer, results = client.do_put(descriptor, table.schema)
+    with writer:
+        writer.write_table(table)
+        writer.done_writing()
+        messages = []
+        while (message := results.read()) is not None:
+            messages.append(json.loads(message.to_pybytes()))
+    return messages
+
+
+def put_update(client: fl.FlightClient, descriptor: fl.FlightDescriptor) -> int:
+    """Runs an update command; the affected rows."""
+    writer, results = client.do_put(descriptor, pa.schema([]))
+    with writer:
+        writer.done_writing()
+        return wire.signed(wire.fields(results.read().to_pybytes()).get(1, [0])[0])
+
+
+def sql(client: fl.FlightClient, text: str) -> pa.Table:
+    return read(client, fl.FlightDescriptor.for_command(text))
+
+
+# ---- SQL as bare text ------------------------------------------------------------------------------------------------
+
+
+def test_bare_sql_as_command(flight: fl.FlightClient) -> None:
+    assert sql(flight, "SELECT 1 AS one, 'x' AS letter").to_pylist() == [{"one": 1, "letter": "x"}]
+
+
+def test_bare_sql_as_ticket(flight: fl.FlightClient) -> None:
+    table = flight.do_get(fl.Ticket(b"SELECT 41 + 1 AS answer")).read_all()
+    assert table.to_pylist() == [{"answer": 42}]
+
+
+def test_a_forged_ticket_is_refused(flight: fl.FlightClient) -> None:
+    info = flight.get_flight_info(fl.FlightDescriptor.for_command("SELECT 1"))
+    ticket = bytearray(info.endpoints[0].ticket.ticket)
+    ticket[-1] ^= 1
+    with pytest.raises((pa.ArrowException, pa.ArrowInvalid)) as caught:
+        flight.do_get(fl.Ticket(bytes(ticket))).read_all()
+    assert "ticket" in str(caught.value).lower()
+    assert sql(flight, "SELECT 1 AS a").num_rows == 1
+
+
+def test_syntax_error_says_where(flight: fl.FlightClient) -> None:
+    with pytest.raises(pa.ArrowInvalid, match=r"(?i)selec"):
+        flight.get_flight_info(fl.FlightDescriptor.for_command("SELEC 1"))
+
+
+def test_a_ticket_serves_more_than_one_reader(flight: fl.FlightClient) -> None:
+    info = flight.get_flight_info(fl.FlightDescriptor.for_command("SELECT * FROM generate_series(1, 10)"))
+    first, second = (flight.do_get(info.endpoints[0].ticket).read_all() for _ in range(2))
+    assert first.equals(second) and first.num_rows == 10
+
+
+# ---- whole datasets by PATH ------------------------------------------------------------------------------------------
+
+
+def test_put_reports_progress_and_version(flight: fl.FlightClient, table: str) -> None:
+    path = fl.FlightDescriptor.for_path(table)
+    rows = data.small(1000)
+    messages = put(flight, path, rows)
+    last = messages[-1]
+    assert last["state"] == "committed"
+    assert (last["rows"], last["dataset"]) == (1000, f"public.{table}")
+    assert all(m["state"] == "progress" for m in messages[:-1])
+    again = put(flight, path, rows)
+    assert again[-1]["version"] == last["version"] + 1
+    assert sql(flight, f"SELECT count(*) AS n FROM {table}").to_pylist() == [{"n": 2000}]
+
+
+def test_put_then_get_by_path(flight: fl.FlightClient, table: str) -> None:
+    rows = data.small(10_000)
+    path = fl.FlightDescriptor.for_path("public", table)
+    put(flight, path, rows)
+    got = read(flight, path)
+    assert got.equals(rows)
+    assert flight.get_schema(path).schema.equals(rows.schema)
+    assert sorted(sql(flight, f"SELECT id FROM {table}")["id"].to_pylist()) == list(range(10_000))
+
+
+def test_flight_info_counts(flight: fl.FlightClient, table: str) -> None:
+    put(flight, fl.FlightDescriptor.for_path(table), data.small(123))
+    info = flight.get_flight_info(fl.FlightDescriptor.for_path(table))
+    assert info.total_records == 123
+    assert info.total_bytes == -1 or info.total_bytes > 0
+
+
+def test_progress_arrives_while_data_is_sent(flight: fl.FlightClient, table: str) -> None:
+    writer, results = flight.do_put(fl.FlightDescriptor.for_path(table), data.small().schema)
+    with writer:
+        for _ in range(64):
+            writer.write_table(data.small(20_000))
+        first = json.loads(results.read().to_pybytes())
+        assert first["state"] == "progress" and first["rows"] > 0
+        writer.done_writing()
+        last = first
+        while (message := results.read()) is not None:
+            last = json.loads(message.to_pybytes())
+    assert last["state"] == "committed" and last["rows"] == 64 * 20_000
+
+
+def test_list_flights(flight: fl.FlightClient, table: str) -> None:
+    put(flight, fl.FlightDescriptor.for_path(table), data.small(7))
+    found = {tuple(p.decode() for p in info.descriptor.path): info for info in flight.list_flights()}
+    info = found[("skein", "public", table)] if ("skein", "public", table) in found else found[("public", table)]
+    assert info.total_records == 7
+    assert info.schema.equals(data.small().schema)
+    assert flight.do_get(info.endpoints[0].ticket).read_all().num_rows == 7
+
+
+def test_unknown_dataset(flight: fl.FlightClient, table: str) -> None:
+    put(flight, fl.FlightDescriptor.for_path(table), data.small(1))
+    with pytest.raises(KeyError, match=f"{table}x"):
+        flight.get_flight_info(fl.FlightDescriptor.for_path(table + "x"))
+    with pytest.raises(KeyError):
+        flight.get_schema(fl.FlightDescriptor.for_path("nowhere", table))
+
+
+def test_every_type_survives(flight: fl.FlightClient, table: str) -> None:
+    rows = data.every_type()
+    put(flight, fl.FlightDescriptor.for_path(table), rows)
+    got = read(flight, fl.FlightDescriptor.for_path(table))
+    for name in rows.column_names:
+        assert got[name].to_pylist() == rows[name].to_pylist(), name
+        kind = rows.schema.field(name).type
+        if not pa.types.is_dictionary(kind):
+            assert got.schema.field(name).type == kind, name
+    assert data.same_rows(sql(flight, f"SELECT * FROM {table}"), rows)
+
+
+def test_view_types_are_sent_as_plain_ones(flight: fl.FlightClient, table: str) -> None:
+    rows = data.view_types()
+    put(flight, fl.FlightDescriptor.for_path(table), rows)
+    got = read(flight, fl.FlightDescriptor.for_path(table))
+    assert got.schema.types == [pa.string(), pa.binary()]
+    assert data.same_rows(got, rows)
+
+
+def test_an_empty_table_keeps_its_schema(flight: fl.FlightClient, table: str) -> None:
+    rows = data.every_type().slice(0, 0)
+    messages = put(flight, fl.FlightDescriptor.for_path(table), rows)
+    assert messages[-1]["rows"] == 0
+    got = read(flight, fl.FlightDescriptor.for_path(table))
+    assert got.num_rows == 0 and got.column_names == rows.column_names
+
+
+def test_columns_are_matched_by_name(flight: fl.FlightClient, table: str) -> None:
+    path = fl.FlightDescriptor.for_path(table)
+    put(flight, path, data.small(3))
+    put(flight, path, pa.table({"value": pa.array([9.5]), "id": pa.array([100], pa.int32())}))
+    got = sql(flight, f"SELECT * FROM {table} ORDER BY id DESC LIMIT 1").to_pylist()
+    assert got == [{"id": 100, "name": None, "value": 9.5}]
+
+
+def test_an_unknown_column_is_named(flight: fl.FlightClient, table: str) -> None:
+    path = fl.FlightDescriptor.for_path(table)
+    put(flight, path, data.small(3))
+    with pytest.raises(pa.ArrowException, match="surplus"):
+        put(flight, path, data.small(3).append_column("surplus", pa.array([1, 2, 3])))
+    assert read(flight, path).num_rows == 3
+
+
+# ---- Flight SQL messages by hand -------------------------------------------------------------------------------------
+
+
+def test_statement_query(flight: fl.FlightClient) -> None:
+    got = read(flight, wire.command("CommandStatementQuery", field(1, "SELECT 1 AS a UNION ALL SELECT 2 ORDER BY a")))
+    assert got.to_pylist() == [{"a": 1}, {"a": 2}]
+
+
+def test_get_schema_of_a_statement(flight: fl.FlightClient) -> None:
+    schema = flight.get_schema(wire.command("CommandStatementQuery", field(1, "SELECT 1 AS a, 'x' AS b"))).schema
+    assert schema.names == ["a", "b"] and schema.types == [pa.int64(), pa.string()]
+
+
+def test_statement_update_counts(flight: fl.FlightClient, table: str) -> None:
+    put_update(flight, wire.command("CommandStatementUpdate", field(1, f"CREATE TABLE {table} (a BIGINT)")))
+    insert = f"INSERT INTO {table} VALUES (1), (2), (3)"
+    assert put_update(flight, wire.command("CommandStatementUpdate", field(1, insert))) == 3
+    assert sql(flight, f"SELECT sum(a) AS s FROM {table}").to_pylist() == [{"s": 6}]
+
+
+def test_prepared_statement(flight: fl.FlightClient) -> None:
+    body = wire.any_message("ActionCreatePreparedStatementRequest", field(1, "SELECT $1 + 1 AS a, $2 AS b"))
+    (created,) = flight.do_action(fl.Action("CreatePreparedStatement", body))
+    result = wire.unpack(created.body.to_pybytes(), "ActionCreatePreparedStatementResult")
+    handle = result[1][0]
+    parameters = pa.ipc.read_schema(pa.py_buffer(result[3][0]))
+    assert len(parameters) == 2
+    descriptor = wire.command("CommandPreparedStatementQuery", field(1, handle))
+    writer, results = flight.do_put(descriptor, pa.schema([("1", pa.int64()), ("2", pa.string())]))
+    with writer:
+        writer.write_batch(pa.record_batch({"1": pa.array([41], pa.int64()), "2": pa.array(["x"])}))
+        writer.done_writing()
+        answer = results.read()
+        if answer is not None and answer.size:
+            handle = wire.fields(answer.to_pybytes())[1][0]
+    got = read(flight, wire.command("CommandPreparedStatementQuery", field(1, handle)))
+    assert got.to_pylist() == [{"a": 42, "b": "x"}]
+    close = wire.any_message("ActionClosePreparedStatementRequest", field(1, handle))
+    list(flight.do_action(fl.Action("ClosePreparedStatement", close)))
+
+
+METADATA = {
+    "CommandGetCatalogs": (b"", ["catalog_name"]),
+    "CommandGetDbSchemas": (b"", ["catalog_name", "db_schema_name"]),
+    "CommandGetTables": (field(5, 1), ["catalog_name", "db_schema_name", "table_name", "table_type", "table_schema"]),
+    "CommandGetTableTypes": (b"", ["table_type"]),
+    "CommandGetSqlInfo": (b"", ["info_name", "value"]),
+    "CommandGetPrimaryKeys": (field(3, "any"), ["catalog_name", "db_schema_name", "table_name", "column_name", "key_sequence", "key_name"]),
+    "CommandGetXdbcTypeInfo": (b"", ["type_name", "data_type", "column_size"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_metadata_command(flight: fl.FlightClient, name: str) -> None:
+    body, columns = METADATA[name]
+    got = read(flight, wire.command(name, body))
+    assert got.column_names[: len(columns)] == columns
+
+
+@pytest.mark.parametrize("name", ["CommandGetExportedKeys", "CommandGetImportedKeys", "CommandGetCrossReference"])
+def test_key_relations_are_empty(flight: fl.FlightClient, name: str) -> None:
+    parts = [field(3, "t"), field(6, "t")] if name == "CommandGetCrossReference" else [field(3, "t")]
+    got = read(flight, wire.command(name, *parts))
+    assert got.num_rows == 0
+    assert got.column_names[:4] == ["pk_catalog_name", "pk_db_schema_name", "pk_table_name", "pk_column_name"]
+    assert len(got.column_names) == 13
+
+
+def test_get_tables_carries_schemas(flight: fl.FlightClient, table: str) -> None:
+    put(flight, fl.FlightDescriptor.for_path(table), data.small())
+    got = read(flight, wire.command("CommandGetTables", field(3, table), field(5, 1))).to_pylist()
+    (row,) = got
+    assert (row["catalog_name"], row["db_schema_name"], row["table_name"]) == ("skein", "public", table)
+    assert pa.ipc.read_schema(pa.py_buffer(row["table_schema"])).names == ["id", "name", "value"]
+
+
+def test_an_unknown_command_is_named(flight: fl.FlightClient) -> None:
+    with pytest.raises((NotImplementedError, pa.ArrowException), match="CommandDoesNotExist"):
+        flight.get_flight_info(wire.command("CommandDoesNotExist"))
+
+
+def test_substrait_says_that_it_is_not_supported(flight: fl.FlightClient) -> None:
+    with pytest.raises(NotImplementedError, match="(?i)substrait"):
+        flight.get_flight_info(wire.command("CommandStatementSubstraitPlan", field(1, b"\x0a\x00")))
+
+
+def test_statement_ingest(flight: fl.FlightClient, table: str) -> None:
+    options = field(1, 1) + field(2, 1)  # if absent: create; if there: fail
+    ingest = wire.command("CommandStatementIngest", field(1, options), field(2, table))
+    writer, results = flight.do_put(ingest, data.small().schema)
+    with writer:
+        writer.write_table(data.small(50))
+        writer.done_writing()
+        assert wire.signed(wire.fields(results.read().to_pybytes())[1][0]) == 50
+    assert sql(flight, f"SELECT count(*) AS n FROM {table}").to_pylist() == [{"n": 50}]
+
+
+# ---- actions ---------------------------------------------------------------------------------------------------------
+
+
+def test_actions_are_listed_and_described(flight: fl.FlightClient) -> None:
+    actions = {action.type: action.description for action in flight.list_actions()}
+    assert {"dataset.drop", "dataset.verify", "dataset.gc", "token.create", "query.cancel"} <= set(actions)
+    assert {"CreatePreparedStatement", "ClosePreparedStatement"} <= set(actions)
+    assert all(actions.values())
+
+
+def test_actions_take_and_give_json(flight: fl.FlightClient, table: str) -> None:
+    put(flight, fl.FlightDescriptor.for_path(table), data.small())
+    (answer,) = flight.do_action(fl.Action("dataset.drop", json.dumps({"dataset": table}).encode()))
+    assert json.loads(answer.body.to_pybytes())["dropped"] is True
+    with pytest.raises(KeyError):
+        flight.get_flight_info(fl.FlightDescriptor.for_path(table))
+
+
+def test_actions_name_a_wrong_key(flight: fl.FlightClient) -> None:
+    with pytest.raises(pa.ArrowInvalid, match="dataste"):
+        list(flight.do_action(fl.Action("dataset.drop", b'{"dataste": "x"}')))
+
+
+def test_an_unknown_action_is_named(flight: fl.FlightClient) -> None:
+    with pytest.raises((NotImplementedError, pa.ArrowException), match="dataset.explode"):
+        list(flight.do_action(fl.Action("dataset.explode", b"")))
+
+
+def test_an_action_without_a_body(flight: fl.FlightClient) -> None:
+    (answer,) = flight.do_action("dataset.verify")
+    assert json.loads(answer.body.to_pybytes())["findings"] == []
+
+
+# ---- sessions --------------------------------------------------------------------------------------------------------
+
+
+def test_a_temporary_table_belongs_to_its_connection(server: object, flight: fl.FlightClient, table: str) -> None:
+    put_update(flight, wire.command("CommandStatementUpdate", field(1, f"CREATE TEMP TABLE {table} AS SELECT 1 AS a")))
+    assert sql(flight, f"SELECT * FROM {table}").num_rows == 1
+    with fl.FlightClient(server.url, disable_server_verification=None) as other:
+        with pytest.raises(pa.ArrowException):
+            sql(other, f"SELECT * FROM {table}")
+
+
+def test_session_options(flight: fl.FlightClient) -> None:
+    # SetSessionOptionsRequest { map<string, SessionOptionValue> }, value 1 = string
+    entry = field(1, "timezone") + field(2, field(1, "Europe/Berlin"))
+    (answer,) = flight.do_action(fl.Action("SetSessionOptions", field(1, entry)))
+    assert 1 not in wire.fields(answer.body.to_pybytes()), "no errors"
+    (answer,) = flight.do_action(fl.Action("GetSessionOptions", b""))
+    assert b"Europe/Berlin" in answer.body.to_pybytes()
+
+
+def test_a_cancelled_stream_leaves_the_connection_usable(flight: fl.FlightClient) -> None:
+    info = flight.get_flight_info(fl.FlightDescriptor.for_command("SELECT * FROM generate_series(1, 50000000)"))
+    reader = flight.do_get(info.endpoints[0].ticket)
+    reader.read_chunk()
+    reader.cancel()
+    assert sql(flight, "SELECT 1 AS a").num_rows == 1
