@@ -1,0 +1,177 @@
+//! What can go wrong between Skein and a bucket.
+
+use std::{error::Error as StdError, io};
+
+use object_store::Error as StoreError;
+use skein_model::{ErrorKind, Kind};
+
+/// The result of a storage operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed storage operation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no object under this key.
+    #[error("object '{key}' does not exist in bucket '{bucket}'")]
+    NotFound {
+        /// The bucket's name.
+        bucket: String,
+        /// The object's key within the bucket.
+        key: String,
+    },
+    /// No bucket has this name.
+    #[error("bucket '{name}' does not exist; the configured buckets are: {known}")]
+    UnknownBucket {
+        /// The name asked for.
+        name: String,
+        /// The names that exist, comma-separated.
+        known: String,
+    },
+    /// The bucket may be read but not written.
+    #[error("bucket '{bucket}' is read-only: {reason}")]
+    ReadOnly {
+        /// The bucket's name.
+        bucket: String,
+        /// Why, and what would change it.
+        reason: String,
+    },
+    /// A bucket's configuration cannot be used.
+    #[error("bucket '{bucket}' cannot be opened: {reason}")]
+    Config {
+        /// The bucket's name.
+        bucket: String,
+        /// What is wrong with the configuration, and what to write instead.
+        reason: String,
+    },
+    /// A key that cannot be an object key.
+    #[error("'{key}' is not a valid object key in bucket '{bucket}': {reason}")]
+    InvalidKey {
+        /// The bucket's name.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store answered with fewer bytes than the object has.
+    #[error(
+        "bucket '{bucket}' returned {actual} of {expected} bytes of '{key}'; the object may be damaged, run verify"
+    )]
+    ShortRead {
+        /// The bucket's name.
+        bucket: String,
+        /// The object's key.
+        key: String,
+        /// Bytes that were asked for.
+        expected: u64,
+        /// Bytes that came.
+        actual: u64,
+    },
+    /// It is not known whether a create took effect: every attempt ended without a definite answer.
+    #[error("creating '{key}' in bucket '{bucket}' got no definite answer ({source}); it may or may not exist now")]
+    Ambiguous {
+        /// The bucket's name.
+        bucket: String,
+        /// The object's key.
+        key: String,
+        /// The last failure.
+        source: Box<StoreError>,
+    },
+    /// The store failed.
+    #[error("{operation} of '{key}' in bucket '{bucket}' failed: {source}{}", advice(source))]
+    Store {
+        /// The bucket's name.
+        bucket: String,
+        /// What was tried: `get`, `put`, `list`, ...
+        operation: &'static str,
+        /// The key or prefix.
+        key: String,
+        /// The store's own error.
+        source: Box<StoreError>,
+    },
+}
+
+impl Kind for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } | Self::UnknownBucket { .. } => ErrorKind::NotFound,
+            Self::ReadOnly { .. } => ErrorKind::PermissionDenied,
+            Self::Config { .. } | Self::InvalidKey { .. } => ErrorKind::InvalidInput,
+            Self::ShortRead { .. } => ErrorKind::Corrupt,
+            Self::Ambiguous { .. } => ErrorKind::Unavailable,
+            Self::Store { source, .. } => store_error_kind(source),
+        }
+    }
+}
+
+/// The kind of a bare `object_store` error.
+///
+/// A bucket that refuses the *server's* credentials is `Unavailable`, never `Unauthenticated`: the client's own
+/// login is fine, and it must not be told otherwise.
+pub fn store_error_kind(error: &StoreError) -> ErrorKind {
+    if is_out_of_space(error) {
+        return ErrorKind::ResourceExhausted;
+    }
+    match error {
+        StoreError::NotFound { .. } => ErrorKind::NotFound,
+        StoreError::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+        StoreError::InvalidPath { .. } => ErrorKind::InvalidInput,
+        StoreError::Precondition { .. } | StoreError::NotModified { .. } => ErrorKind::Conflict,
+        StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => ErrorKind::Unimplemented,
+        StoreError::UnknownConfigurationKey { .. } => ErrorKind::InvalidInput,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+fn advice(error: &StoreError) -> &'static str {
+    if is_out_of_space(error) {
+        return "; the device or quota is full, free some space and try again";
+    }
+    match error {
+        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
+            "; the store refused the server's credentials, check them in the bucket's options"
+        }
+        _ => "",
+    }
+}
+
+fn is_out_of_space(error: &(dyn StdError + 'static)) -> bool {
+    io_error(error).is_some_and(|e| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
+/// The first I/O error in the chain of causes.
+pub(crate) fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(current) = next {
+        if let Some(io) = current.downcast_ref::<io::Error>() {
+            return Some(io);
+        }
+        next = current.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(source: impl Into<Box<dyn StdError + Send + Sync>>) -> StoreError {
+        StoreError::Generic { store: "test", source: source.into() }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        let full = generic(io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(store_error_kind(&full), ErrorKind::ResourceExhausted);
+        assert_eq!(store_error_kind(&generic("503")), ErrorKind::Unavailable);
+        let error = Error::Store { bucket: "b".into(), operation: "put", key: "k".into(), source: Box::new(full) };
+        assert!(error.to_string().contains("free some space"), "{error}");
+    }
+
+    #[test]
+    fn refused_credentials_of_the_server_are_not_the_clients() {
+        let refused = StoreError::Unauthenticated { path: "k".into(), source: "401".into() };
+        assert_eq!(store_error_kind(&refused), ErrorKind::Unavailable);
+    }
+}

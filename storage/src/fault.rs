@@ -1,0 +1,293 @@
+//! A store that fails on command, and keeps a record of what it was asked; for tests.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt, io,
+    ops::Range,
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
+};
+use parking_lot::Mutex;
+
+/// What a store can be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// Reading an object, or its size.
+    Get,
+    /// Writing an object that may exist.
+    Put,
+    /// Creating an object that must not exist.
+    Create,
+    /// One part of a multipart upload.
+    Part,
+    /// The end of a multipart upload.
+    Complete,
+    /// Listing.
+    List,
+    /// Deleting.
+    Delete,
+}
+
+/// A failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The operation is carried out, and then the answer is lost.
+    LostAnswer,
+    /// The operation is not carried out; `503`.
+    Unavailable,
+    /// The operation is not carried out; a `409` that object_store reports as "already exists".
+    Conflict,
+    /// The operation is not carried out; the device is full.
+    OutOfSpace,
+    /// A read returns only half of its bytes.
+    ShortRead,
+    /// A create overwrites what is there, as if the condition had not been sent.
+    EveryCreatorWins,
+}
+
+/// One operation a store was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// What it was.
+    pub op: Op,
+    /// The key or prefix.
+    pub key: String,
+    /// Bytes it carried to the store.
+    pub bytes: u64,
+}
+
+/// Wraps a store; see [`FaultStore::schedule`]. Every operation also yields to other tasks first, so that concurrent
+/// writers interleave even over a store in memory.
+#[derive(Debug)]
+pub struct FaultStore {
+    inner: Arc<dyn ObjectStore>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    scheduled: HashMap<Op, VecDeque<Option<Fault>>>,
+    always: HashMap<Op, Fault>,
+    calls: Vec<Call>,
+}
+
+impl FaultStore {
+    /// A store that works, until told otherwise.
+    pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
+        Arc::new(Self { inner, state: Arc::default() })
+    }
+
+    /// The next operations of a sort meet these faults, one each, in order; `None` lets one pass.
+    pub fn schedule(&self, op: Op, faults: impl IntoIterator<Item = Option<Fault>>) {
+        self.state.lock().scheduled.entry(op).or_default().extend(faults);
+    }
+
+    /// From now on every operation of a sort meets this fault.
+    pub fn always(&self, op: Op, fault: Fault) {
+        self.state.lock().always.insert(op, fault);
+    }
+
+    /// No more faults.
+    pub fn heal(&self) {
+        let mut state = self.state.lock();
+        state.scheduled.clear();
+        state.always.clear();
+    }
+
+    /// Everything the store was asked for since the last call of this function.
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.state.lock().calls)
+    }
+
+    async fn meet(&self, op: Op, key: &str, bytes: usize) -> Option<Fault> {
+        tokio::task::yield_now().await;
+        meet(&self.state, op, key, bytes)
+    }
+}
+
+fn meet(state: &Mutex<State>, op: Op, key: &str, bytes: usize) -> Option<Fault> {
+    let mut state = state.lock();
+    state.calls.push(Call { op, key: key.to_owned(), bytes: bytes as u64 });
+    let scheduled = state.scheduled.get_mut(&op).and_then(VecDeque::pop_front);
+    scheduled.flatten().or_else(|| state.always.get(&op).copied())
+}
+
+impl Fault {
+    /// The error of a fault that keeps the operation from happening.
+    fn before(self, key: &str) -> Option<Error> {
+        match self {
+            Self::Unavailable => Some(generic("503 service unavailable")),
+            Self::Conflict => Some(Error::AlreadyExists { path: key.to_owned(), source: "409 conflict".into() }),
+            Self::OutOfSpace => Some(generic(io::Error::from(io::ErrorKind::StorageFull))),
+            Self::LostAnswer | Self::ShortRead | Self::EveryCreatorWins => None,
+        }
+    }
+
+    /// The error of a fault that hides the operation's success.
+    fn after(self) -> Option<Error> {
+        (self == Self::LostAnswer).then(|| generic("connection reset while waiting for the answer"))
+    }
+}
+
+fn generic(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Generic { store: "fault", source: source.into() }
+}
+
+fn before(fault: Option<Fault>, key: &str) -> Result<()> {
+    fault.and_then(|f| f.before(key)).map_or(Ok(()), Err)
+}
+
+fn after<T>(fault: Option<Fault>, value: T) -> Result<T> {
+    fault.and_then(Fault::after).map_or(Ok(value), Err)
+}
+
+fn halve(bytes: &Bytes) -> Bytes {
+    bytes.slice(..bytes.len() / 2)
+}
+
+impl fmt::Display for FaultStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FaultStore({})", self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FaultStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
+        let op = if options.mode == PutMode::Create { Op::Create } else { Op::Put };
+        let fault = self.meet(op, location.as_ref(), payload.content_length()).await;
+        before(fault, location.as_ref())?;
+        if fault == Some(Fault::EveryCreatorWins) {
+            options.mode = PutMode::Overwrite;
+        }
+        after(fault, self.inner.put_opts(location, payload, options).await?)
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let inner = self.inner.put_multipart_opts(location, options).await?;
+        Ok(Box::new(FaultUpload { inner, key: location.to_string(), state: Arc::clone(&self.state) }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let fault = self.meet(Op::Get, location.as_ref(), 0).await;
+        before(fault, location.as_ref())?;
+        let mut result = after(fault, self.inner.get_opts(location, options).await?)?;
+        if fault == Some(Fault::ShortRead) {
+            let (meta, range, attributes) = (result.meta.clone(), result.range.clone(), result.attributes.clone());
+            let half = halve(&result.bytes().await?);
+            let payload = GetResultPayload::Stream(futures::stream::iter([Ok(half)]).boxed());
+            result = GetResult { payload, meta, range, attributes };
+        }
+        Ok(result)
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let fault = self.meet(Op::Get, location.as_ref(), 0).await;
+        before(fault, location.as_ref())?;
+        let parts = after(fault, self.inner.get_ranges(location, ranges).await?)?;
+        Ok(if fault == Some(Fault::ShortRead) { parts.iter().map(halve).collect() } else { parts })
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let state = Arc::clone(&self.state);
+        let admitted = locations.map(move |location| {
+            let location = location?;
+            before(meet(&state, Op::Delete, location.as_ref(), 0), location.as_ref())?;
+            Ok(location)
+        });
+        self.inner.delete_stream(admitted.boxed())
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let key = prefix.map(ToString::to_string).unwrap_or_default();
+        match before(meet(&self.state, Op::List, &key, 0), &key) {
+            Ok(()) => self.inner.list(prefix),
+            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let key = prefix.map(ToString::to_string).unwrap_or_default();
+        before(self.meet(Op::List, &key, 0).await, &key)?;
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let fault = self.meet(Op::Put, to.as_ref(), 0).await;
+        before(fault, to.as_ref())?;
+        let done = self.inner.copy_opts(from, to, options).await?;
+        after(fault, done)
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultUpload {
+    inner: Box<dyn MultipartUpload>,
+    key: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[async_trait]
+impl MultipartUpload for FaultUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let fault = meet(&self.state, Op::Part, &self.key, data.content_length());
+        match before(fault, &self.key) {
+            Ok(()) => {
+                let part = self.inner.put_part(data);
+                Box::pin(async move {
+                    part.await?;
+                    after(fault, ())
+                })
+            }
+            Err(error) => Box::pin(futures::future::ready(Err(error))),
+        }
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let fault = meet(&self.state, Op::Complete, &self.key, 0);
+        before(fault, &self.key)?;
+        after(fault, self.inner.complete().await?)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::{ObjectStoreExt, memory::InMemory};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn faults_come_in_order_and_calls_are_recorded() {
+        let store = FaultStore::new(Arc::new(InMemory::new()));
+        store.schedule(Op::Create, [None, Some(Fault::LostAnswer)]);
+        let create = |key: &'static str| {
+            let store = Arc::clone(&store);
+            async move { store.put_opts(&Path::from(key), "abc".into(), PutMode::Create.into()).await }
+        };
+        assert!(create("a").await.is_ok());
+        assert!(create("b").await.is_err());
+        assert!(store.get(&Path::from("b")).await.is_ok(), "the answer was lost, not the object");
+        let calls = store.take_calls();
+        assert_eq!(calls.len(), 3);
+        assert_eq!(calls[1], Call { op: Op::Create, key: "b".into(), bytes: 3 });
+    }
+}

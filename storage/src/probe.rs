@@ -1,0 +1,133 @@
+//! Does conditional create really exclude a second writer? Some stores accept the header and ignore it; on those two
+//! servers would both believe that they made version 7, and one's rows would be gone without a trace.
+
+use futures::future::join_all;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, path::Path};
+use ulid::Ulid;
+
+/// Racing creators per round.
+const RACERS: usize = 4;
+/// Rounds: a store that overwrites blindly may get one right by luck.
+const ROUNDS: usize = 3;
+/// Where the probe's objects live, each for a moment.
+const PREFIX: &str = "_skein/probe";
+
+/// What a probe of a bucket found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// Whether exactly one of several racing creators won, each time.
+    pub conditional_create: bool,
+    /// Why the bucket cannot be written, if it cannot; with advice.
+    pub reason: Option<String>,
+}
+
+/// Races creators against each other. The report never fails: whatever goes wrong is a reason not to write.
+pub(crate) async fn probe(store: &dyn ObjectStore) -> ProbeReport {
+    for _ in 0..ROUNDS {
+        let key = Path::from(format!("{PREFIX}/{}", Ulid::new()));
+        let outcome = race(store, &key).await;
+        if let Err(error) = store.delete(&key).await {
+            tracing::debug!(key = %key, %error, "probe object was not removed");
+        }
+        if let Err(reason) = outcome {
+            return ProbeReport { conditional_create: false, reason: Some(reason) };
+        }
+    }
+    ProbeReport { conditional_create: true, reason: None }
+}
+
+async fn race(store: &dyn ObjectStore, key: &Path) -> Result<(), String> {
+    let create = |text: String| store.put_opts(key, text.into(), PutMode::Create.into());
+    let results = join_all((0..RACERS).map(|i| create(i.to_string()))).await;
+    let mut winners = Vec::new();
+    for (i, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(_) => winners.push(i.to_string()),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
+            Err(error) => return Err(explain(&error)),
+        }
+    }
+    match (winners.as_slice(), create("late".to_owned()).await) {
+        ([winner], Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {
+            check_content(store, key, winner).await
+        }
+        // Racing creates may all be turned away with "conflict, try again"; then the late one must win alone.
+        ([], Ok(_)) => check_content(store, key, "late").await,
+        (_, Err(error)) if !matches!(error, Error::AlreadyExists { .. }) => Err(explain(&error)),
+        (winners, late) => Err(format!(
+            "{} of {RACERS} racing creators of one object were told that they won{}; such a store loses acknowledged \
+             writes. Use one with conditional put (If-None-Match), or set read_only = true",
+            winners.len(),
+            if late.is_ok() { ", and so was a late one" } else { "" },
+        )),
+    }
+}
+
+async fn check_content(store: &dyn ObjectStore, key: &Path, expected: &str) -> Result<(), String> {
+    let read = async { store.get(key).await?.bytes().await };
+    match read.await {
+        Ok(bytes) if bytes == expected.as_bytes() => Ok(()),
+        Ok(_) => Err("a creator that was turned away overwrote the winner's object; this store loses \
+                      acknowledged writes. Set read_only = true or use another store"
+            .to_owned()),
+        Err(error) => Err(explain(&error)),
+    }
+}
+
+fn explain(error: &Error) -> String {
+    match error {
+        Error::NotImplemented { .. } | Error::NotSupported { .. } => format!(
+            "the store cannot create an object only if it does not exist ({error}); use one with conditional put, or \
+             set read_only = true"
+        ),
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            format!("the store does not let these credentials write ({error}); check them, or set read_only = true")
+        }
+        _ => format!("a trial write failed: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::fault::{Fault, FaultStore, Op};
+    use std::sync::Arc;
+
+    async fn leftovers(store: &dyn ObjectStore) -> usize {
+        use futures::StreamExt;
+        store.list(None).count().await
+    }
+
+    #[tokio::test]
+    async fn a_store_with_real_conditional_create_passes_and_is_left_clean() {
+        let store = InMemory::new();
+        assert_eq!(probe(&store).await, ProbeReport { conditional_create: true, reason: None });
+        assert_eq!(leftovers(&store).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_store_where_every_creator_wins_is_found_out() {
+        let store = FaultStore::new(Arc::new(InMemory::new()));
+        store.always(Op::Create, Fault::EveryCreatorWins);
+        let report = probe(store.as_ref()).await;
+        assert!(!report.conditional_create);
+        assert!(report.reason.unwrap().contains("loses acknowledged"));
+        assert_eq!(leftovers(store.as_ref()).await, 0);
+    }
+
+    #[tokio::test]
+    async fn racing_creators_that_are_all_turned_away_are_no_reason_to_refuse() {
+        let store = FaultStore::new(Arc::new(InMemory::new()));
+        store.schedule(Op::Create, [Some(Fault::Conflict); RACERS]);
+        assert!(probe(store.as_ref()).await.conditional_create);
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_store_is_a_reason_too() {
+        let store = FaultStore::new(Arc::new(InMemory::new()));
+        store.always(Op::Create, Fault::Unavailable);
+        assert!(probe(store.as_ref()).await.reason.unwrap().contains("trial write failed"));
+    }
+}

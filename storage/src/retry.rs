@@ -1,0 +1,286 @@
+//! Tries again what failed for a moment, and writes every failure into the bucket's journal.
+
+use std::{fmt, future::Future, io, ops::Range, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::Utc;
+use futures::{StreamExt, stream::BoxStream};
+use object_store::{
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
+};
+
+use crate::{
+    BucketErrorRecord,
+    error::{io_error, store_error_kind},
+    journal::Journal,
+};
+
+/// How often and how patiently an operation is repeated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RetryPolicy {
+    /// Attempts in all, at least 1.
+    pub(crate) attempts: u32,
+    /// The pause after the first attempt; it doubles, with jitter.
+    pub(crate) pause: Duration,
+}
+
+impl RetryPolicy {
+    /// For stores in the same machine: what fails there mostly fails for good.
+    pub(crate) const fn local() -> Self {
+        Self { attempts: 4, pause: Duration::from_millis(5) }
+    }
+
+    /// For stores whose client repeats each request already: one more chance, for whole bodies.
+    pub(crate) const fn cloud() -> Self {
+        Self { attempts: 2, pause: Duration::from_millis(200) }
+    }
+
+    /// The pause after attempt number `attempt`, counted from 0.
+    pub(crate) fn pause_after(&self, attempt: u32) -> Duration {
+        self.pause.saturating_mul(1 << attempt.min(10)).mul_f64(rand::random_range(0.5..1.5))
+    }
+}
+
+/// Whether trying again may help: not after a definite answer, and not after an error of the local system that is
+/// there to stay (no space, no permission).
+pub(crate) fn is_transient(error: &Error) -> bool {
+    use io::ErrorKind as K;
+    match error {
+        Error::Generic { .. } => io_error(error).is_none_or(|e| {
+            matches!(
+                e.kind(),
+                K::Interrupted
+                    | K::TimedOut
+                    | K::ConnectionReset
+                    | K::ConnectionAborted
+                    | K::ConnectionRefused
+                    | K::NotConnected
+                    | K::BrokenPipe
+                    | K::UnexpectedEof
+                    | K::StaleNetworkFileHandle
+            )
+        }),
+        Error::JoinError { .. } => true,
+        _ => false,
+    }
+}
+
+/// A store that repeats what may be repeated safely. Creates are never repeated here: whoever calls for one must
+/// look at what is there before trying again (see [`crate::Bucket::put_new`]).
+#[derive(Debug, Clone)]
+pub(crate) struct Retrying {
+    bucket: Arc<str>,
+    inner: Arc<dyn ObjectStore>,
+    journal: Journal,
+    policy: RetryPolicy,
+}
+
+impl Retrying {
+    pub(crate) fn new(bucket: &str, inner: Arc<dyn ObjectStore>, journal: Journal, policy: RetryPolicy) -> Self {
+        Self { bucket: bucket.into(), inner, journal, policy }
+    }
+
+    pub(crate) fn policy(&self) -> RetryPolicy {
+        self.policy
+    }
+
+    /// Runs `work` until it succeeds, fails for good, or was tried often enough.
+    pub(crate) async fn repeat<T, F>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        mut work: impl FnMut() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut attempt = 0;
+        loop {
+            let error = match work().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let again = attempt + 1 < self.policy.attempts && is_transient(&error);
+            self.record(operation, key, &error, again);
+            if !again {
+                return Err(error);
+            }
+            tokio::time::sleep(self.policy.pause_after(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn once<T>(&self, operation: &'static str, key: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        work.await.inspect_err(|e| self.record(operation, key, e, false))
+    }
+
+    /// Answers that are part of normal work are not failures.
+    fn record(&self, operation: &'static str, key: &str, error: &Error, retried: bool) {
+        use Error as E;
+        if matches!(
+            error,
+            E::NotFound { .. } | E::AlreadyExists { .. } | E::Precondition { .. } | E::NotModified { .. }
+        ) {
+            return;
+        }
+        let kind = store_error_kind(error);
+        tracing::warn!(bucket = %self.bucket, operation, key, %kind, retried, error = %error, "bucket operation failed");
+        self.journal.record(BucketErrorRecord {
+            at: Utc::now(),
+            bucket: self.bucket.to_string(),
+            operation: operation.to_owned(),
+            key: key.to_owned(),
+            kind,
+            message: error.to_string(),
+            retried,
+        });
+    }
+
+    fn recorded<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        key: String,
+        stream: BoxStream<'static, Result<T>>,
+    ) -> BoxStream<'static, Result<T>> {
+        let this = self.clone();
+        stream
+            .inspect(move |item| {
+                if let Err(error) = item {
+                    this.record(operation, &key, error, false);
+                }
+            })
+            .boxed()
+    }
+}
+
+impl fmt::Display for Retrying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+fn prefix_text(prefix: Option<&Path>) -> String {
+    prefix.map(ToString::to_string).unwrap_or_default()
+}
+
+/// A range that came back shorter than it was asked for must not pass as data.
+fn check_lengths(location: &Path, ranges: &[Range<u64>], parts: Vec<Bytes>) -> Result<Vec<Bytes>> {
+    let short = ranges.iter().zip(&parts).find(|(range, part)| part.len() as u64 != range.end - range.start);
+    match short {
+        None => Ok(parts),
+        Some((range, part)) => {
+            let source = format!("{} bytes of {location} came back for the range {range:?}", part.len());
+            Err(Error::Generic { store: "short read", source: source.into() })
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Retrying {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let put = || self.inner.put_opts(location, payload.clone(), options.clone());
+        match options.mode {
+            PutMode::Overwrite => self.repeat("put", location.as_ref(), put).await,
+            PutMode::Create | PutMode::Update(_) => self.once("put", location.as_ref(), put()).await,
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let start = || self.inner.put_multipart_opts(location, options.clone());
+        let inner = self.repeat("start upload", location.as_ref(), start).await?;
+        Ok(Box::new(RecordedUpload { inner, key: location.to_string(), store: self.clone() }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.repeat("get", location.as_ref(), || self.inner.get_opts(location, options.clone())).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let read = || async { check_lengths(location, ranges, self.inner.get_ranges(location, ranges).await?) };
+        self.repeat("get", location.as_ref(), read).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.recorded("delete", String::new(), self.inner.delete_stream(locations))
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.recorded("list", prefix_text(prefix), self.inner.list(prefix))
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.recorded("list", prefix_text(prefix), self.inner.list_with_offset(prefix, offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.repeat("list", &prefix_text(prefix), || self.inner.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let copy = || self.inner.copy_opts(from, to, options.clone());
+        match options.mode {
+            CopyMode::Overwrite => self.repeat("copy", to.as_ref(), copy).await,
+            CopyMode::Create => self.once("copy", to.as_ref(), copy()).await,
+        }
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.once("rename", to.as_ref(), self.inner.rename_opts(from, to, options)).await
+    }
+}
+
+/// An upload whose failures are recorded.
+#[derive(Debug)]
+struct RecordedUpload {
+    inner: Box<dyn MultipartUpload>,
+    key: String,
+    store: Retrying,
+}
+
+#[async_trait]
+impl MultipartUpload for RecordedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let part = self.inner.put_part(data);
+        let (store, key) = (self.store.clone(), self.key.clone());
+        Box::pin(async move { store.once("upload part", &key, part).await })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let (store, key) = (self.store.clone(), self.key.clone());
+        store.once("complete upload", &key, self.inner.complete()).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Generic { store: "test", source: source.into() }
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        assert!(is_transient(&generic("503")));
+        assert!(is_transient(&generic(io::Error::from(io::ErrorKind::TimedOut))));
+        assert!(!is_transient(&generic(io::Error::from(io::ErrorKind::StorageFull))));
+        assert!(!is_transient(&generic(io::Error::from(io::ErrorKind::PermissionDenied))));
+        assert!(!is_transient(&Error::NotFound { path: "k".into(), source: "404".into() }));
+    }
+
+    #[test]
+    fn pauses_grow() {
+        let policy = RetryPolicy::local();
+        assert!(policy.pause_after(4) > policy.pause_after(0));
+    }
+}

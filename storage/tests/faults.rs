@@ -1,0 +1,116 @@
+//! What a bucket makes of a store that fails.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::{memory::InMemory, path::Path};
+use rstest::rstest;
+use skein_model::{ErrorKind, Kind};
+use skein_storage::{
+    Bucket, Error, PutNew,
+    fault::{Fault, FaultStore, Op},
+};
+
+fn faulty() -> (Bucket, Arc<FaultStore>) {
+    let store = FaultStore::new(Arc::new(InMemory::new()));
+    (Bucket::from_store("shaky", Arc::clone(&store) as _), store)
+}
+
+#[rstest]
+#[case::lost_answer(Fault::LostAnswer)]
+#[case::unavailable(Fault::Unavailable)]
+#[case::s3s_retryable_409(Fault::Conflict)]
+#[tokio::test]
+async fn a_create_that_meets_one_fault_is_still_ours(#[case] fault: Fault) {
+    let (bucket, store) = faulty();
+    store.schedule(Op::Create, [Some(fault)]);
+    assert_eq!(bucket.put_new("k", "mine".into()).await.unwrap(), PutNew::Created);
+    assert_eq!(bucket.get("k").await.unwrap(), "mine");
+}
+
+#[rstest]
+#[case::lost_answer(Fault::LostAnswer)]
+#[case::unavailable(Fault::Unavailable)]
+#[case::s3s_retryable_409(Fault::Conflict)]
+#[tokio::test]
+async fn a_create_that_meets_a_fault_never_overwrites(#[case] fault: Fault) {
+    let (bucket, store) = faulty();
+    bucket.put_new("k", "theirs".into()).await.unwrap();
+    store.schedule(Op::Create, [Some(fault)]);
+    assert_eq!(bucket.put_new("k", "mine".into()).await.unwrap(), PutNew::Exists);
+    assert_eq!(bucket.get("k").await.unwrap(), "theirs");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_recognised_even_when_reading_back_fails_at_first() {
+    let (bucket, store) = faulty();
+    store.schedule(Op::Create, [Some(Fault::LostAnswer)]);
+    store.schedule(Op::Get, [Some(Fault::Unavailable); 10]);
+    assert_eq!(bucket.put_new("k", "mine".into()).await.unwrap(), PutNew::Created);
+}
+
+#[tokio::test]
+async fn a_create_that_never_gets_an_answer_says_that_nothing_is_known() {
+    let (bucket, store) = faulty();
+    store.always(Op::Create, Fault::Unavailable);
+    let error = bucket.put_new("k", "mine".into()).await.unwrap_err();
+    assert!(matches!(error, Error::Ambiguous { .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_reported_at_once_and_as_such() {
+    let (bucket, store) = faulty();
+    store.always(Op::Create, Fault::OutOfSpace);
+    let error = bucket.put_new("k", "mine".into()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+    assert!(matches!(error, Error::Store { .. }), "it is certain that nothing was written: {error}");
+    assert_eq!(store.take_calls().iter().filter(|c| c.op == Op::Create).count(), 1);
+    let record = &bucket.errors()[0];
+    assert_eq!((record.operation.as_str(), record.key.as_str(), record.retried), ("put", "k", false));
+}
+
+#[tokio::test]
+async fn reads_are_repeated_and_the_failures_remembered() {
+    let (bucket, store) = faulty();
+    bucket.put_new("k", "value".into()).await.unwrap();
+    store.schedule(Op::Get, [Some(Fault::Unavailable), Some(Fault::Unavailable), Some(Fault::ShortRead)]);
+    assert_eq!(bucket.get("k").await.unwrap(), "value");
+    assert_eq!(bucket.errors().len(), 2);
+    assert!(bucket.errors().iter().all(|e| e.retried && e.kind == ErrorKind::Unavailable));
+}
+
+#[tokio::test]
+async fn a_read_that_stays_short_is_an_error_never_data() {
+    let (bucket, store) = faulty();
+    bucket.put_new("k", Bytes::from_static(b"0123456789")).await.unwrap();
+    store.always(Op::Get, Fault::ShortRead);
+    let error = bucket.get("k").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(bucket.store().get_ranges(&Path::from("k"), &[0..10]).await.is_err());
+}
+
+#[tokio::test]
+async fn an_unreachable_bucket_is_unavailable() {
+    let (bucket, store) = faulty();
+    for op in [Op::Get, Op::List, Op::Create, Op::Delete] {
+        store.always(op, Fault::Unavailable);
+    }
+    assert_eq!(bucket.get("k").await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(bucket.list("k").await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(bucket.delete("k").await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(!bucket.probe().await.unwrap().conditional_create);
+    assert_eq!(bucket.put_new("k", "v".into()).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    store.heal();
+    assert!(bucket.probe().await.unwrap().conditional_create);
+    assert_eq!(bucket.put_new("k", "v".into()).await.unwrap(), PutNew::Created);
+}
+
+#[tokio::test]
+async fn a_bucket_where_every_creator_wins_refuses_writes() {
+    let (bucket, store) = faulty();
+    store.always(Op::Create, Fault::EveryCreatorWins);
+    bucket.probe().await.unwrap();
+    let error = bucket.put_new("k", "v".into()).await.unwrap_err();
+    assert!(error.to_string().contains("loses acknowledged writes"), "{error}");
+}
