@@ -56,6 +56,9 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 

@@ -1,0 +1,66 @@
+"""What the documentation shows is run: each Python block of docs/clients.md and each `bash run` block of docs/guide.md."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import nyc
+from support.server import ROOT, Server, binary
+
+BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
+
+
+def blocks(name: str, kind: str) -> list[tuple[int, str]]:
+    """The blocks of that kind, each with its line."""
+    text = (ROOT / "docs" / name).read_text()
+    return [(text[: m.start()].count("\n") + 1, m[2]) for m in BLOCK.finditer(text) if m[1].strip() == kind]
+
+
+def environment(server: Server) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SKEIN")}
+    path = os.pathsep.join([str(binary().parent), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return clean | {
+        "PATH": path,
+        "PYTHONPATH": str(ROOT / "clients" / "python" / "src"),
+        "SKEIN_URL": server.url,
+        "PORT": str(server.port),
+    }
+
+
+def at(server: Server, code: str) -> str:
+    return code.replace("127.0.0.1:8815", f"127.0.0.1:{server.port}").replace("127.0.0.1:8816", f"127.0.0.1:{server.http_port}")
+
+
+PYTHON = blocks("clients.md", "python")
+
+
+@pytest.mark.parametrize("line", [line for line, _ in PYTHON])
+def test_a_block_of_clients_md(server: Server, tmp_path: Path, line: int) -> None:
+    code = at(server, dict(PYTHON)[line])
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(server), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, f"docs/clients.md:{line}\n{run.stderr}"
+
+
+def test_the_guide_from_top_to_bottom(tmp_path: Path) -> None:
+    """One server and one folder for all blocks, as for a reader who follows along."""
+    nyc.csv_files(tmp_path)
+    with Server(tmp_path / "server") as server:
+        for line, code in blocks("guide.md", "bash run"):
+            run = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", at(server, code)],
+                cwd=tmp_path,
+                env=environment(server),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert run.returncode == 0, f"docs/guide.md:{line}\n{code}\n{run.stdout}\n{run.stderr}"
