@@ -35,8 +35,8 @@ test-clients: build ## The client matrix in tests/python
 serve: build ## Run the server with data in ./skein-data
 	@exec $(SKEIN) serve
 
-bench: setup ## Benchmarks beside their peers (release profile; takes a while)
-	@if [ -x benchmarks/run ]; then benchmarks/run; else echo "error: benchmarks/run is missing" >&2; exit 1; fi
+bench: setup ## Benchmarks beside their peers (release profile; BENCH="stream latency" for some)
+	@scripts/bench $(BENCH)
 
 lint: setup ## Formatting, clippy with warnings denied, dependencies, Python types
 	@scripts/lint

@@ -91,20 +91,22 @@ _FLIGHT: tuple[tuple[type[BaseException], type[SkeinError]], ...] = (
 )
 
 _ADBC_FRAME = re.compile(
-    r"^(?P<status>[A-Z_]+): (?:\[[^\]]*\] )?(?:\[[^\]]*\] )?(?P<text>.*?) \((?P<code>[A-Za-z]+); (?P<call>[^)]*)\)"
-    r"(?P<tail>.*)$",
+    r"^(?P<status>[A-Z_]+): (?:\[[^\]]*\] )?(?:\[[^\]]*\] )?(?P<text>.*) \((?P<code>[A-Za-z]+); [^()]*\)"
+    r"(?:\. Vendor code: \d+)?$",
     re.S,
 )
 _FLIGHT_FRAME = re.compile(
-    r"^(?:Flight (?:returned|RPC failed|error|cancelled)[^:]*|gRPC returned (?P<code>[a-z ]+) error, with message): "
-    r"(?P<text>.*?)(?:\. (?:gRPC client debug context|Client context|Detail): .*)?$",
+    r"^(?:(?:Flight|gRPC) returned (?P<code>[A-Za-z ]+?)(?: error)?, with message: )?"
+    r"(?P<text>.*?)"
+    r"(?:\. (?:gRPC client debug context|Client context|Detail): .*)?$",
     re.S,
 )
 
 
 def translate(error: BaseException) -> SkeinError:
     """The exception of this family that says the same as one of ADBC's or pyarrow's."""
-    text = str(error)
+    # A KeyError's str() is the repr of its message.
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if match := _ADBC_FRAME.match(text):
         return _kind(error, match["code"])(match["text"].strip())
     if match := _FLIGHT_FRAME.match(text):
@@ -129,3 +131,8 @@ def translated() -> Iterator[None]:
         raise
     except (adbc_driver_manager.Error, pyarrow.ArrowException) as error:
         raise translate(error) from error
+    except OSError as error:
+        # How a stream reports most failures; an error of a local file is left as it is.
+        if error.errno is None:
+            raise translate(error) from error
+        raise
