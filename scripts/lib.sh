@@ -1,5 +1,5 @@
+# shellcheck shell=bash disable=SC2034
 # Shared by the scripts in this folder; source it, don't run it.
-# shellcheck shell=bash
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 REQUIREMENTS="$ROOT/clients/python/requirements-test.txt"

@@ -266,6 +266,8 @@ def test_beyond_loopback_needs_login_and_tls(tmp_path: Path) -> None:
 
     clean = {k: v for k, v in os.environ.items() if not k.startswith("SKEIN")}
     command = [str(binary()), "serve", "--data", str(tmp_path / "d"), "--listen", f"0.0.0.0:{free_port()}"]
-    run = subprocess.run(command, env=clean | {"SKEIN__SERVER__HTTP_LISTEN": "off"}, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        command, env=clean | {"SKEIN__SERVER__HTTP_LISTEN": "off"}, capture_output=True, text=True, timeout=60, check=False
+    )
     assert run.returncode != 0
     assert "allow_insecure_remote" in run.stderr

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 from support import data, wire
+from support.server import Server
 from support.wire import field
 
 
@@ -320,10 +321,10 @@ def test_an_action_without_a_body(flight: fl.FlightClient) -> None:
 # ---- sessions --------------------------------------------------------------------------------------------------------
 
 
-def test_a_temporary_table_belongs_to_its_connection(server: object, flight: fl.FlightClient, table: str) -> None:
+def test_a_temporary_table_belongs_to_its_connection(server: Server, flight: fl.FlightClient, table: str) -> None:
     put_update(flight, wire.command("CommandStatementUpdate", field(1, f"CREATE TEMP TABLE {table} AS SELECT 1 AS a")))
     assert sql(flight, f"SELECT * FROM {table}").num_rows == 1
-    with fl.FlightClient(server.url, disable_server_verification=None) as other:
+    with fl.FlightClient(server.url) as other:
         with pytest.raises(pa.ArrowException):
             sql(other, f"SELECT * FROM {table}")
 
