@@ -102,12 +102,12 @@ class Server:
         except OSError:
             return 0
 
-    def resident_bytes(self) -> int:
-        """Memory the process holds now."""
+    def peak_bytes(self) -> int:
+        """The most memory that the process has held."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmRSS")
+        raise RuntimeError("no VmHWM")
 
     def stop(self) -> int:
         """SIGTERM, by pid; the exit code."""
