@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{
-    BucketConfig, ConfigError, Origin, Setting,
-    load::unknown_message,
-    values::Raw,
-};
+use super::{BucketConfig, ConfigError, Origin, Setting, load::unknown_message, values::Raw};
 
 /// Name of the bucket that exists when none is configured.
 const LOCAL: &str = "local";
@@ -138,7 +134,10 @@ mod tests {
         let text = "[storage.buckets.a]\nurll = \"s3://x\"\n[storage.buckets.b]\nurl = \"ftp://x\"\n[storage.buckets.\"c d\"]\nurl = \"memory:\"\n";
         let errors = Config::load(&Sources::default().with_text("s.toml", text)).unwrap_err();
         let text = errors.to_string();
-        assert!(text.contains("s.toml:2: storage.buckets.a.urll: there is no such key; did you mean \"url\"?"), "{text}");
+        assert!(
+            text.contains("s.toml:2: storage.buckets.a.urll: there is no such key; did you mean \"url\"?"),
+            "{text}"
+        );
         assert!(text.contains("s.toml:1: storage.buckets.a.url: the bucket needs a URL"), "{text}");
         assert!(text.contains("s.toml:4: storage.buckets.b.url: \"ftp://x\" starts with an unknown scheme"), "{text}");
         assert!(text.contains("s.toml:5: storage.buckets.c d: a bucket's name"), "{text}");

@@ -67,7 +67,10 @@ fn exposure(loaded: &Loaded, found: &mut Found) {
 fn ranges(loaded: &Loaded, found: &mut Found) {
     let config = &loaded.config;
     if config.server.max_message_size.0 < 1 << 20 {
-        found.push(("server.max_message_size", "must be at least 1MiB, or ordinary batches would be refused".to_owned()));
+        found.push((
+            "server.max_message_size",
+            "must be at least 1MiB, or ordinary batches would be refused".to_owned(),
+        ));
     }
     // A protobuf message, and so a gRPC one, cannot be larger.
     if config.server.max_message_size.0 > (2 << 30) - 1 {

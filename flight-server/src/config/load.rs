@@ -161,9 +161,11 @@ impl Loader {
             let names = sections.iter().map(|section| section.name());
             return Some(unknown_message("section", section, names));
         };
-        let Some(name) = rest.first() else { return None };
+        let name = rest.first()?;
         let keys = known.keys();
-        if (known.name() == "storage" && name == "buckets") || keys.iter().any(|key| key.name == name && rest.len() == 1) {
+        if (known.name() == "storage" && name == "buckets")
+            || keys.iter().any(|key| key.name == name && rest.len() == 1)
+        {
             return None;
         }
         let elsewhere = sections.iter().find(|other| other.keys().iter().any(|key| key.name == name));
@@ -210,7 +212,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 /// `there is no such key; did you mean "listen"?`
 pub(super) fn unknown_message<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
-    match crate::cli::suggest::closest(name, known.iter().copied()) {
+    match super::suggest::closest(name, known.iter().copied()) {
         Some(close) => format!("there is no such {what}; did you mean {close:?}?"),
         None => format!("there is no such {what}; there are: {}", known.join(", ")),
     }
@@ -258,7 +260,10 @@ mod tests {
     #[test]
     fn all_errors_come_at_once_with_key_and_place() {
         let sources = Sources::default()
-            .with_text("skein.toml", "[server]\nlisten = \"here\"\nlisen = 1\n\n[qery]\nx = 1\n[tls]\ncert = \"c.pem\"\n")
+            .with_text(
+                "skein.toml",
+                "[server]\nlisten = \"here\"\nlisen = 1\n\n[qery]\nx = 1\n[tls]\ncert = \"c.pem\"\n",
+            )
             .with_variables([("SKEIN__SERVER__DRAIN_TIMEOUT".to_owned(), "30".to_owned())])
             .with_flag("--set", "ingest.mode", "x");
         let found = messages(Config::load(&sources));

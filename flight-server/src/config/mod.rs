@@ -21,6 +21,7 @@ mod reference;
 mod section;
 mod sections;
 mod sources;
+pub(crate) mod suggest;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors};
@@ -33,6 +34,7 @@ pub use sections::{
 };
 pub use skein_storage::BucketConfig;
 pub use sources::Sources;
+pub(crate) use values::parse_duration as duration;
 pub use values::{AuthMode, Auto, ByteSize, Compression, LocalPaths, LogFormat, Secret, Setting};
 
 /// Everything `skein serve` can be told. `Config::default()` is a server on loopback with data in `./skein-data`.
@@ -81,16 +83,7 @@ impl Config {
 
     /// All sections, in the order of the reference.
     pub fn sections(&self) -> [&dyn Section; 8] {
-        [
-            &self.server,
-            &self.storage,
-            &self.auth,
-            &self.tls,
-            &self.query,
-            &self.ingest,
-            &self.catalog,
-            &self.telemetry,
-        ]
+        [&self.server, &self.storage, &self.auth, &self.tls, &self.query, &self.ingest, &self.catalog, &self.telemetry]
     }
 
     /// The section of that name, to change it.

@@ -94,7 +94,10 @@ mod tests {
             fs::write(&path, reference()).unwrap();
         }
         let written = fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == reference(), "docs/configuration.md is old: SKEIN_BLESS=1 cargo test -p skein-flight-server reference");
+        assert!(
+            written == reference(),
+            "docs/configuration.md is old: SKEIN_BLESS=1 cargo test -p skein-flight-server reference"
+        );
     }
 
     #[test]

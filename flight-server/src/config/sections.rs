@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    AuthMode, Auto, BucketConfig, ByteSize, Compression, LocalPaths, LogFormat, Secret,
-    section::section,
-};
+use super::{AuthMode, Auto, BucketConfig, ByteSize, Compression, LocalPaths, LogFormat, Secret, section::section};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;

@@ -56,7 +56,9 @@ impl Sources {
     /// Takes the process's environment; variables that are not UTF-8 are left out.
     #[must_use]
     pub fn with_environment(self) -> Self {
-        self.with_variables(std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))))
+        self.with_variables(
+            std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))),
+        )
     }
 
     /// Sets the key (`section.key`) to `value`, on behalf of the flag `name`.

@@ -113,7 +113,8 @@ fn expand_home(text: &str) -> PathBuf {
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A duration with its unit: `500ms`, `30s`, `5m`, `24h`, `7d`.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let split = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(split);
     let number: u64 = number.parse().ok()?;

@@ -1,0 +1,162 @@
+//! What went wrong, for people: one line of cause, one line of what to do.
+
+use std::{io, process::ExitCode};
+
+use skein_client::{Code, Error};
+
+use super::{Exit, output};
+use crate::config::ConfigErrors;
+
+/// A command that did not work.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    cause: Option<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with its cause.
+    pub fn new(exit: Exit, cause: impl Into<String>) -> Self {
+        Self { exit, cause: Some(cause.into()), hint: None }
+    }
+
+    /// Wrong usage.
+    pub fn usage(cause: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, cause)
+    }
+
+    /// A failure about which everything has been said, or nothing needs to be.
+    pub fn silent(exit: Exit) -> Self {
+        Self { exit, cause: None, hint: None }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Puts what was being done in front of the cause.
+    #[must_use]
+    pub fn while_doing(mut self, what: &str) -> Self {
+        self.cause = self.cause.map(|cause| format!("{what}: {cause}"));
+        self
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Writes it to stderr.
+    pub fn show(&self) {
+        if let Some(cause) = &self.cause {
+            output::note(&format!("{} {cause}", output::error_label()));
+        }
+        if let Some(hint) = &self.hint {
+            output::note(&format!("{} {hint}", output::hint_label()));
+        }
+    }
+
+    /// Writes it to stderr and turns it into the process's exit code.
+    pub fn report(&self) -> ExitCode {
+        self.show();
+        self.exit.into()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let cause = one_line(&error.to_string());
+        match &error {
+            Error::Options(_) => Self::usage(cause),
+            Error::Connect { .. } => Self::new(Exit::Unreachable, cause)
+                .hint("is the server running? Start one with 'skein serve', or say where it is with --url"),
+            Error::Server(_) => {
+                let code = error.code().unwrap_or(Code::Unknown);
+                let failure = Self::new(Exit::from_code(code), cause);
+                match hint_for(code) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
+            Error::Source(source) => match source.downcast_ref::<io::Error>() {
+                Some(io) => Self::new(Exit::Failed, io.to_string()),
+                None => Self::new(Exit::Failed, cause),
+            },
+            Error::Protocol(_) => {
+                Self::new(Exit::Failed, cause).hint("is that a Skein server, of a version that fits?")
+            }
+            Error::Arrow(_) => Self::new(Exit::Failed, cause),
+        }
+    }
+}
+
+/// What to do about an answer of the server, where the server's own message cannot know it.
+fn hint_for(code: Code) -> Option<&'static str> {
+    match code {
+        Code::Unauthenticated => {
+            Some("set SKEIN_USER and SKEIN_PASSWORD, or SKEIN_TOKEN; 'skein user create' makes users")
+        }
+        Code::PermissionDenied => Some("log in as a user who may do this, such as an administrator"),
+        Code::NotFound => Some("'skein ls' shows the tables, 'skein actions' the actions there are"),
+        Code::Aborted => Some("somebody else changed it at the same time; try again"),
+        Code::Unavailable => Some("the server is stopping or a bucket is out of reach; try again in a moment"),
+        Code::ResourceExhausted => {
+            Some("a limit was reached; try again later, or raise it ('skein config print' on the server)")
+        }
+        Code::Internal | Code::Unknown => Some("the server's log has the details, under the id in the message"),
+        Code::DataLoss => Some("'skein verify --deep' says what is damaged and what to do"),
+        _ => None,
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// A reader that went away (`skein sql ... | head`) has all it wants: that is no failure.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::silent(Exit::Success),
+            _ => Self::new(Exit::Failed, error.to_string()),
+        }
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::usage(errors.to_string())
+            .hint("docs/configuration.md lists every key; 'skein config print' shows what is in effect")
+    }
+}
+
+/// A message on one line, as far as it goes.
+pub fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Status;
+
+    #[test]
+    fn a_servers_answer_keeps_its_words_and_gets_a_hint() {
+        let failure = Failure::from(Error::from(Status::unauthenticated("no credentials\n  were sent")));
+        assert_eq!(failure.exit(), Exit::Denied);
+        assert_eq!(failure.cause.as_deref(), Some("no credentials were sent"));
+        assert!(failure.hint.unwrap().contains("SKEIN_TOKEN"));
+    }
+
+    #[test]
+    fn a_closed_pipe_is_quiet() {
+        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((failure.exit(), failure.cause), (Exit::Success, None));
+    }
+
+    #[test]
+    fn configuration_errors_are_usage_errors() {
+        let errors = crate::config::Config::load(&crate::config::Sources::default().with_flag("--x", "a.b", "c"));
+        assert_eq!(Failure::from(errors.unwrap_err()).exit(), Exit::Usage);
+    }
+}
