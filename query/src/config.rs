@@ -1,0 +1,42 @@
+//! What an engine may use of the machine.
+
+use std::path::PathBuf;
+
+use skein_catalog::writer::WriterOptions;
+
+/// Limits and sizes of an [`Engine`](crate::Engine).
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Most memory all running queries may hold together, in bytes. Beyond it operators spill to `spill_dir`.
+    pub memory_bytes: usize,
+    /// How many partitions a plan is split into; usually the number of cores.
+    pub target_partitions: usize,
+    /// Rows per batch inside the engine.
+    pub batch_size: usize,
+    /// Where operators spill. `None`: a folder in the system's temporary directory.
+    pub spill_dir: Option<PathBuf>,
+    /// Whether `CREATE EXTERNAL TABLE` and `COPY TO` may name absolute paths on the server's own file system.
+    pub allow_local_paths: bool,
+    /// How many queries run at the same time; the others wait in the order they came.
+    pub max_concurrent_queries: usize,
+    /// How many queries may wait; one more is refused.
+    pub max_queued_queries: usize,
+    /// How `INSERT` and `CREATE TABLE AS` write data files.
+    pub writer: WriterOptions,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            memory_bytes: 2 << 30,
+            target_partitions: cores,
+            batch_size: 8192,
+            spill_dir: None,
+            allow_local_paths: false,
+            max_concurrent_queries: (cores * 4).max(16),
+            max_queued_queries: 1024,
+            writer: WriterOptions::default(),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Why a statement was refused or failed.
+
+mod classify;
+
+use datafusion::error::DataFusionError;
+use skein_model::{ErrorKind, Kind, NameError, QueryId};
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a statement was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The statement or one of its parts cannot be accepted.
+    #[error("{0}")]
+    Invalid(String),
+    /// A table, schema, column or option does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// Something of this name exists.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// The server's configuration does not allow it.
+    #[error("{0}")]
+    Denied(String),
+    /// A statement, or a clause of one, that Skein does not do.
+    #[error("{what} is not supported; {instead}")]
+    Unsupported {
+        /// The statement or clause.
+        what: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// Too many statements run and wait.
+    #[error("{waiting} statements are waiting to run already; try again later, or raise query.max_queued_queries")]
+    QueueFull {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// A bound of memory was reached outside of a query.
+    #[error("{0}")]
+    Exhausted(String),
+    /// The statement was cancelled.
+    #[error("statement {id} was cancelled")]
+    Cancelled {
+        /// The run's id.
+        id: QueryId,
+    },
+    /// An operator panicked; the panic is in the log with the same id.
+    #[error("statement {id} failed because of a defect in the server; its log has the details under this id")]
+    Panicked {
+        /// The run's id.
+        id: QueryId,
+    },
+    /// The catalog refused.
+    #[error(transparent)]
+    Catalog(#[from] skein_catalog::Error),
+    /// A bucket refused.
+    #[error(transparent)]
+    Storage(#[from] skein_storage::Error),
+    /// A name is unusable.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// DataFusion refused or failed.
+    #[error("{message}")]
+    Engine {
+        /// The kind of the root cause.
+        kind: ErrorKind,
+        /// The root cause, without DataFusion's prefixes.
+        message: String,
+        /// The whole error.
+        source: Box<DataFusionError>,
+    },
+}
+
+impl Error {
+    /// A refusal of `what`, which Skein does not do.
+    pub(crate) fn unsupported(what: impl Into<String>, instead: &'static str) -> Self {
+        Self::Unsupported { what: what.into(), instead }
+    }
+}
+
+impl Kind for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid(_) => ErrorKind::InvalidInput,
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::AlreadyExists(_) => ErrorKind::AlreadyExists,
+            Self::Denied(_) => ErrorKind::PermissionDenied,
+            Self::Unsupported { .. } => ErrorKind::Unimplemented,
+            Self::QueueFull { .. } | Self::Exhausted(_) => ErrorKind::ResourceExhausted,
+            Self::Cancelled { .. } => ErrorKind::Cancelled,
+            Self::Panicked { .. } => ErrorKind::Internal,
+            Self::Catalog(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+            Self::Name(error) => error.kind(),
+            Self::Engine { kind, .. } => *kind,
+        }
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        match classify::ours(error) {
+            Ok(ours) => ours,
+            Err(theirs) => Self::Engine {
+                kind: classify::kind(&theirs),
+                message: classify::message(&theirs),
+                source: Box::new(theirs),
+            },
+        }
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        DataFusionError::from(error).into()
+    }
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        Self::External(Box::new(error))
+    }
+}

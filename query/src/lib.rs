@@ -1,0 +1,28 @@
+//! SQL over datasets: one engine per server, one session per client, one plan per statement.
+//!
+//! The path of a query, file by file: [`Session::plan`] (`session/planning.rs`) parses the text (`sql/`), looks every name
+//! up and pins the snapshots (`names/`), and lets DataFusion plan and optimise once, which gives a [`Plan`] (`plan/`).
+//! [`Plan::execute`] (`plan/execute.rs`) queues for a slot, makes the physical plan over the scan provider (`scan/`) and
+//! hands out a [`QueryStream`] (`registry/`) that is listed in `system.queries` until it ends, fails or is dropped.
+//! Statements that change something are one file each under `statement/` and run through [`Plan::execute_update`].
+
+mod config;
+mod engine;
+mod error;
+mod external;
+mod location;
+mod names;
+mod plan;
+mod registry;
+mod scan;
+mod session;
+mod sql;
+mod statement;
+mod system;
+
+pub use config::EngineConfig;
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use plan::{Parameter, Pins, Plan, PlanKind, UpdateCount};
+pub use registry::{QueryInfo, QueryState, QueryStream, SessionInfo};
+pub use session::{Session, TableInfo, TableKind, TempMode};

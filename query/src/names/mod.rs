@@ -1,0 +1,8 @@
+//! From names to tables. All names of a statement are looked up before DataFusion plans it, because the catalog is
+//! asynchronous and the planner is not.
+
+mod context;
+mod information_schema;
+mod resolver;
+
+pub(crate) use resolver::Scope;

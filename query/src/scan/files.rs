@@ -1,0 +1,121 @@
+//! What planning needs to know of a snapshot's files, made once per snapshot.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
+
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+use datafusion::{
+    common::{Statistics, stats::Precision},
+    datasource::{
+        file_format::parquet::transform_schema_to_view,
+        listing::PartitionedFile,
+        physical_plan::{FileGroup, FileGroupPartitioner},
+    },
+    error::Result as DfResult,
+};
+use object_store::{ObjectMeta, path::Path};
+use parking_lot::Mutex;
+use skein_catalog::{Dataset, Snapshot, field_id};
+use skein_model::{DatasetId, FileId, Version};
+
+use super::statistics;
+
+/// Snapshots whose files are remembered.
+const REMEMBERED: usize = 256;
+
+/// The files of one snapshot, ready for a scan.
+#[derive(Debug)]
+pub(crate) struct SnapshotFiles {
+    /// The table's columns inside the engine: strings and bytes as views, no field ids.
+    pub(super) schema: SchemaRef,
+    /// One per file, in the order of the snapshot, with statistics.
+    pub(super) files: Vec<PartitionedFile>,
+    /// Of all files together.
+    pub(super) statistics: Statistics,
+    /// All files in groups, for the first number of partitions that was asked for (which is the server's).
+    groups: OnceLock<(usize, Vec<FileGroup>)>,
+}
+
+impl SnapshotFiles {
+    fn new(dataset: &Dataset, snapshot: &Snapshot) -> DfResult<Self> {
+        let schema = Arc::new(transform_schema_to_view(&snapshot.arrow_schema()));
+        let ids: Vec<_> = snapshot.schema.fields().iter().map(|field| field_id(field)).collect();
+        let files: Vec<_> = snapshot
+            .files
+            .iter()
+            .map(|file| {
+                let statistics = Arc::new(statistics::of_file(file, &schema, &ids));
+                PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes)).with_statistics(statistics)
+            })
+            .collect();
+        let statistics = merge(&files, &schema)?;
+        Ok(Self { schema, files, statistics, groups: OnceLock::new() })
+    }
+
+    /// All files, in at most `partitions` groups of about the same size. Large files are cut where they are larger than
+    /// `min_bytes`, which the Parquet reader rounds to row groups.
+    pub(super) fn groups(&self, partitions: usize, min_bytes: usize) -> Vec<FileGroup> {
+        let (cached, groups) =
+            self.groups.get_or_init(|| (partitions, group(self.files.clone(), partitions, min_bytes)));
+        if *cached == partitions { groups.clone() } else { group(self.files.clone(), partitions, min_bytes) }
+    }
+}
+
+/// As [`SnapshotFiles::groups`], for some of the files.
+pub(super) fn group(files: Vec<PartitionedFile>, partitions: usize, min_bytes: usize) -> Vec<FileGroup> {
+    let groups = FileGroup::new(files).split_files(partitions);
+    let cut = FileGroupPartitioner::new()
+        .with_target_partitions(partitions)
+        .with_repartition_file_min_size(min_bytes)
+        .repartition_file_groups(&groups);
+    cut.unwrap_or(groups)
+}
+
+/// The statistics of several files as of one.
+pub(super) fn merge(files: &[PartitionedFile], schema: &SchemaRef) -> DfResult<Statistics> {
+    if files.is_empty() {
+        let mut none = Statistics::new_unknown(schema);
+        none.num_rows = Precision::Exact(0);
+        none.total_byte_size = Precision::Exact(0);
+        return Ok(none);
+    }
+    Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), schema)
+}
+
+/// The metadata that stands for a file. Files never change, so the time is their id's: the metadata cache compares it.
+fn object_meta(dataset: &Dataset, file: FileId, bytes: u64) -> ObjectMeta {
+    let written: DateTime<Utc> = file.ulid().datetime().into();
+    ObjectMeta {
+        location: Path::from(dataset.data_key(file)),
+        last_modified: written,
+        size: bytes,
+        e_tag: None,
+        version: None,
+    }
+}
+
+/// The files of the snapshots that were read lately.
+#[derive(Debug, Default)]
+pub(crate) struct SnapshotCache(Mutex<HashMap<(DatasetId, Version), Arc<SnapshotFiles>>>);
+
+impl SnapshotCache {
+    pub(super) fn get(&self, dataset: &Dataset, snapshot: &Snapshot) -> DfResult<Arc<SnapshotFiles>> {
+        let key = (dataset.id(), snapshot.version);
+        if let Some(files) = self.0.lock().get(&key) {
+            return Ok(files.clone());
+        }
+        let files = Arc::new(SnapshotFiles::new(dataset, snapshot)?);
+        let mut cache = self.0.lock();
+        if cache.len() >= REMEMBERED {
+            // Everything in it can be made again cheaply, so which one goes hardly matters.
+            if let Some(any) = cache.keys().next().copied() {
+                cache.remove(&any);
+            }
+        }
+        cache.insert(key, files.clone());
+        Ok(files)
+    }
+}

@@ -1,0 +1,9 @@
+//! Reading one pinned snapshot of a dataset.
+
+mod files;
+mod pruning;
+mod statistics;
+mod table;
+
+pub(crate) use files::SnapshotCache;
+pub(crate) use table::SnapshotTable;

@@ -1,0 +1,86 @@
+//! Which files of a snapshot can hold rows that a filter lets through, by their statistics alone.
+
+use std::{collections::HashSet, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, BooleanArray, UInt64Array},
+    datatypes::SchemaRef,
+};
+use datafusion::{
+    catalog::Session,
+    common::{Column, ColumnStatistics, ToDFSchema, pruning::PruningStatistics},
+    datasource::listing::PartitionedFile,
+    error::Result as DfResult,
+    logical_expr::{Expr, utils::conjunction},
+    physical_optimizer::pruning::PruningPredicate,
+    scalar::ScalarValue,
+};
+
+/// The files that may match all of `filters`.
+pub(super) fn prune(
+    files: &[PartitionedFile],
+    schema: &SchemaRef,
+    filters: &[Expr],
+    state: &dyn Session,
+) -> DfResult<Vec<PartitionedFile>> {
+    let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(files.to_vec()) };
+    let predicate = state.create_physical_expr(filter, &schema.clone().to_dfschema()?)?;
+    let predicate = PruningPredicate::try_new(predicate, schema.clone())?;
+    if predicate.always_true() {
+        return Ok(files.to_vec());
+    }
+    let keep = predicate.prune(&Bounds { files, schema })?;
+    Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
+}
+
+/// The statistics of files as the predicate wants them. Truncated bounds are bounds, too.
+struct Bounds<'a> {
+    files: &'a [PartitionedFile],
+    schema: &'a SchemaRef,
+}
+
+impl Bounds<'_> {
+    fn columns(&self, column: &Column) -> Option<impl Iterator<Item = Option<&ColumnStatistics>>> {
+        let index = self.schema.index_of(column.name()).ok()?;
+        Some(self.files.iter().map(move |file| file.statistics.as_ref()?.column_statistics.get(index)))
+    }
+
+    fn bounds(&self, column: &Column, bound: fn(&ColumnStatistics) -> Option<&ScalarValue>) -> Option<ArrayRef> {
+        let data_type = self.schema.field_with_name(column.name()).ok()?.data_type();
+        let null = ScalarValue::try_from(data_type).ok()?;
+        let values = self.columns(column)?.map(|stats| stats.and_then(bound).unwrap_or(&null).clone());
+        ScalarValue::iter_to_array(values).ok()
+    }
+
+    fn rows(&self) -> UInt64Array {
+        let rows = |file: &PartitionedFile| Some(*file.statistics.as_ref()?.num_rows.get_value()? as u64);
+        self.files.iter().map(rows).collect()
+    }
+}
+
+impl PruningStatistics for Bounds<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |stats| stats.min_value.get_value())
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |stats| stats.max_value.get_value())
+    }
+
+    fn num_containers(&self) -> usize {
+        self.files.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let nulls = |stats: Option<&ColumnStatistics>| Some(*stats?.null_count.get_value()? as u64);
+        Some(Arc::new(self.columns(column)?.map(nulls).collect::<UInt64Array>()))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        Some(Arc::new(self.rows()))
+    }
+
+    fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}

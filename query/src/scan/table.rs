@@ -1,0 +1,154 @@
+//! A dataset at one version, as DataFusion sees it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{ScanArgs, ScanResult, Session, TableProvider},
+    common::{Statistics, config::TableParquetOptions, project_schema},
+    datasource::{
+        file_format::{FileFormat, parquet::ParquetFormat},
+        listing::PartitionedFile,
+        physical_plan::{FileGroup, FileScanConfigBuilder},
+        table_schema::TableSchema,
+    },
+    error::Result as DfResult,
+    execution::object_store::ObjectStoreUrl,
+    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    physical_plan::{ExecutionPlan, empty::EmptyExec},
+};
+use skein_catalog::{Dataset, Snapshot};
+
+use super::{
+    SnapshotCache,
+    files::{self, SnapshotFiles},
+    pruning,
+};
+
+/// One snapshot of a dataset.
+#[derive(Debug)]
+pub(crate) struct SnapshotTable {
+    dataset: Dataset,
+    snapshot: Arc<Snapshot>,
+    files: Arc<SnapshotFiles>,
+}
+
+impl SnapshotTable {
+    pub(crate) fn new(dataset: Dataset, snapshot: Arc<Snapshot>, cache: &SnapshotCache) -> DfResult<Self> {
+        let files = cache.get(&dataset, &snapshot)?;
+        Ok(Self { dataset, snapshot, files })
+    }
+
+    pub(crate) fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The files to read, in groups, and what is known about all of them together.
+    fn choose(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<(Vec<FileGroup>, Statistics)> {
+        let partitions = state.config().target_partitions();
+        let min_bytes = state.config_options().optimizer.repartition_file_min_size;
+        let all = &self.files;
+        if filters.is_empty() {
+            return match limit {
+                None => Ok((all.groups(partitions, min_bytes), all.statistics.clone())),
+                // Whole files in their order: the first rows are wanted, and soon.
+                Some(limit) => {
+                    let some = enough_for(&all.files, limit);
+                    let statistics = files::merge(&some, &all.schema)?;
+                    let whole = some.len() == all.files.len();
+                    let statistics = if whole { statistics } else { statistics.to_inexact() };
+                    Ok((FileGroup::new(some).split_files(partitions), statistics))
+                }
+            };
+        }
+        let some = pruning::prune(&all.files, &all.schema, filters, state)?;
+        let statistics =
+            if some.len() == all.files.len() { all.statistics.clone() } else { files::merge(&some, &all.schema)? };
+        Ok((files::group(some, partitions, min_bytes), statistics))
+    }
+
+    async fn plan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&[usize]>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let (groups, statistics) = self.choose(state, filters, limit)?;
+        let projection = projection.map(<[usize]>::to_vec);
+        if groups.iter().all(FileGroup::is_empty) {
+            let schema = project_schema(&self.files.schema, projection.as_ref())?;
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let format = ParquetFormat::new().with_options(options);
+        let source = format.file_source(TableSchema::new(self.files.schema.clone(), vec![]));
+        let store = ObjectStoreUrl::parse(self.dataset.bucket().store_url())?;
+        let scan = FileScanConfigBuilder::new(store, source)
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection)?
+            .with_limit(limit)
+            .build();
+        format.create_physical_plan(state, scan).await
+    }
+}
+
+/// The first files that together hold `limit` rows.
+fn enough_for(files: &[PartitionedFile], limit: usize) -> Vec<PartitionedFile> {
+    let mut rows = 0_usize;
+    let enough = |file: &&PartitionedFile| {
+        let more = rows < limit;
+        let here = file.statistics.as_ref().and_then(|s| s.num_rows.get_value().copied());
+        rows = rows.saturating_add(here.unwrap_or(0));
+        more
+    };
+    files.iter().take_while(enough).cloned().collect()
+}
+
+#[async_trait]
+impl TableProvider for SnapshotTable {
+    fn schema(&self) -> SchemaRef {
+        self.files.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        self.plan(state, projection.map(Vec::as_slice), filters, limit).await
+    }
+
+    async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> DfResult<ScanResult> {
+        let filters = args.filters().unwrap_or_default();
+        Ok(self.plan(state, args.projection(), filters, args.limit()).await?.into())
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(self.files.statistics.clone())
+    }
+}

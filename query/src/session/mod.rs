@@ -1,0 +1,308 @@
+//! A client's session.
+
+mod options;
+mod planning;
+mod temp;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use chrono::{DateTime, Utc};
+use datafusion::{
+    datasource::MemTable,
+    execution::{FunctionRegistry, TaskContext, session_state::SessionState},
+};
+use parking_lot::RwLock;
+use skein_catalog::{Actor, EntryKind};
+use skein_model::{Principal, SYSTEM_SCHEMA, SessionId, TableName};
+
+use self::{options::Options, temp::TempTables};
+use crate::{Engine, Result, SessionInfo, system};
+
+pub(crate) use temp::TEMP_SCHEMA;
+pub use temp::TempMode;
+
+/// What a listed table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TableKind {
+    /// A dataset.
+    Dataset,
+    /// A view.
+    View,
+    /// Files left in place.
+    External,
+    /// A temporary table of this session.
+    Temporary,
+    /// A table of the schema `system`.
+    System,
+}
+
+impl TableKind {
+    /// Its name in SQL metadata, as in `information_schema.tables`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dataset | Self::External => "BASE TABLE",
+            Self::View => "VIEW",
+            Self::Temporary => "LOCAL TEMPORARY",
+            Self::System => "SYSTEM TABLE",
+        }
+    }
+}
+
+/// A table that a session can see.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableInfo {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub table: String,
+    /// What it is.
+    pub kind: TableKind,
+}
+
+/// What a statement is planned and run with. Made anew when an option changes, never per statement.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) state: SessionState,
+    pub(crate) task: Arc<TaskContext>,
+}
+
+impl Core {
+    fn new(state: SessionState) -> Arc<Self> {
+        let task = state.task_ctx();
+        Arc::new(Self { state, task })
+    }
+}
+
+/// Some functions, such as `now()`, carry a setting in them.
+fn refresh_functions(state: &mut SessionState) -> Result<()> {
+    let options = state.config().options();
+    let changed: Vec<_> = state
+        .scalar_functions()
+        .values()
+        .filter_map(|f| f.inner().with_updated_config(options))
+        .map(Arc::new)
+        .collect();
+    for function in changed {
+        state.register_udf(function)?;
+    }
+    Ok(())
+}
+
+/// A client's session: its options, its temporary tables, and the function registry its statements are planned with.
+#[derive(Debug)]
+pub struct Session {
+    engine: Engine,
+    id: SessionId,
+    principal: Principal,
+    started: DateTime<Utc>,
+    last_used: AtomicI64,
+    settings: RwLock<Settings>,
+    temp: TempTables,
+}
+
+#[derive(Debug)]
+struct Settings {
+    core: Arc<Core>,
+    options: Options,
+}
+
+impl Session {
+    pub(crate) fn new(engine: Engine, id: SessionId, principal: Principal, state: SessionState) -> Self {
+        let started = Utc::now();
+        let temp = TempTables::new(engine.runtime().memory_pool.clone(), engine.config().target_partitions);
+        Self {
+            engine,
+            id,
+            principal,
+            started,
+            last_used: AtomicI64::new(started.timestamp_millis()),
+            settings: RwLock::new(Settings { core: Core::new(state), options: Options::default() }),
+            temp,
+        }
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Who it acts for.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The engine it belongs to.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Sets an option: `catalog`, `schema`, `timezone`, `encoding`, or any `datafusion.*` setting that is not the server's.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an unknown option or a value it does not take, `PermissionDenied` for the server's settings.
+    pub fn set_option(&self, key: &str, value: &str) -> Result<()> {
+        self.change(|options, state| options.set(key, value, state.config_mut()))
+    }
+
+    /// Sets an option back to what it was when the session began.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an unknown option.
+    pub fn reset_option(&self, key: &str) -> Result<()> {
+        let defaults = self.engine.default_config();
+        self.change(|options, state| options.reset(key, state.config_mut(), &defaults))
+    }
+
+    /// Applies a change to a copy, so that a refused one leaves nothing behind.
+    fn change(&self, change: impl FnOnce(&mut Options, &mut SessionState) -> Result<bool>) -> Result<()> {
+        let mut settings = self.settings.write();
+        let mut options = settings.options.clone();
+        let mut state = settings.core.state.clone();
+        if change(&mut options, &mut state)? {
+            refresh_functions(&mut state)?;
+            settings.core = Core::new(state);
+        }
+        settings.options = options;
+        Ok(())
+    }
+
+    /// The session's own options (`catalog`, `schema`, `timezone`, `encoding`) with their current values.
+    pub fn options(&self) -> BTreeMap<String, String> {
+        let settings = self.settings.read();
+        settings.options.list(settings.core.state.config())
+    }
+
+    /// The current value of one option.
+    pub fn option(&self, key: &str) -> Option<String> {
+        self.options().remove(&key.to_lowercase())
+    }
+
+    /// The schema that bare names refer to.
+    pub fn current_schema(&self) -> String {
+        self.settings.read().options.schema.clone()
+    }
+
+    /// The schema of a table as clients see it.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn table_schema(self: &Arc<Self>, name: &TableName) -> Result<SchemaRef> {
+        self.schema_of(name).await
+    }
+
+    /// All tables this session can see, sorted by schema and name.
+    ///
+    /// # Errors
+    /// Those of the catalog.
+    pub async fn tables(&self) -> Result<Vec<TableInfo>> {
+        let info =
+            |schema: &str, table: &str, kind| TableInfo { schema: schema.to_owned(), table: table.to_owned(), kind };
+        let mut tables: Vec<_> = self
+            .engine
+            .catalog()
+            .entries()
+            .await?
+            .iter()
+            .map(|(name, entry)| {
+                let kind = match entry.kind() {
+                    EntryKind::Dataset => TableKind::Dataset,
+                    EntryKind::View => TableKind::View,
+                    EntryKind::External => TableKind::External,
+                };
+                info(name.schema(), name.table(), kind)
+            })
+            .collect();
+        tables.extend(self.temp.names().iter().map(|name| info(TEMP_SCHEMA, name, TableKind::Temporary)));
+        tables.extend(system::TABLES.iter().map(|name| info(SYSTEM_SCHEMA, name, TableKind::System)));
+        tables.sort();
+        Ok(tables)
+    }
+
+    /// All schemas this session can see, sorted.
+    ///
+    /// # Errors
+    /// Those of the catalog.
+    pub async fn schemas(&self) -> Result<Vec<String>> {
+        let mut schemas = self.engine.catalog().schemas().await?;
+        schemas.extend([SYSTEM_SCHEMA.to_owned(), "information_schema".to_owned()]);
+        if self.temp.count() > 0 {
+            schemas.push(TEMP_SCHEMA.to_owned());
+        }
+        schemas.sort();
+        schemas.dedup();
+        Ok(schemas)
+    }
+
+    /// Writes a temporary table in memory, visible to this session only: schema `temp`, and found first for bare names.
+    /// Returns the number of rows written.
+    ///
+    /// # Errors
+    /// As `mode` says; `InvalidInput` when the schemas differ; `ResourceExhausted` when the memory pool has no room.
+    pub async fn put_temp_table(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        mode: TempMode,
+    ) -> Result<u64> {
+        self.temp.put(name, schema, batches, mode)
+    }
+
+    /// Drops a temporary table; false when there was none.
+    pub fn drop_temp_table(&self, name: &str) -> bool {
+        self.temp.drop(name)
+    }
+
+    pub(crate) fn core(&self) -> Arc<Core> {
+        self.settings.read().core.clone()
+    }
+
+    pub(crate) fn temp_table(&self, name: &str) -> Option<Arc<MemTable>> {
+        self.temp.get(name)
+    }
+
+    pub(crate) fn has_temp_table(&self, name: &str) -> bool {
+        self.temp.get(name).is_some()
+    }
+
+    pub(crate) fn temp_table_names(&self) -> Vec<String> {
+        self.temp.names()
+    }
+
+    pub(crate) fn put_temp(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        mode: TempMode,
+    ) -> Result<u64> {
+        self.temp.put(name, schema, batches, mode)
+    }
+
+    /// In whose name changes are made.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor::new(self.principal.name.clone())
+    }
+
+    fn touch(&self) {
+        self.last_used.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn info(&self) -> SessionInfo {
+        let last_used = DateTime::from_timestamp_millis(self.last_used.load(Ordering::Relaxed));
+        SessionInfo {
+            id: self.id,
+            principal: self.principal.name.clone(),
+            started: self.started,
+            last_used: last_used.unwrap_or(self.started),
+            temp_tables: self.temp.count() as u64,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Options of a session: a few of our own, and those of DataFusion's settings that are the client's business.
+
+use std::collections::BTreeMap;
+
+use datafusion::{common::config::ConfigField, prelude::SessionConfig};
+use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA};
+
+use crate::{Error, Result};
+
+/// DataFusion's settings that a client may change.
+const OPEN_PREFIXES: [&str; 5] = [
+    "datafusion.execution.",
+    "datafusion.optimizer.",
+    "datafusion.sql_parser.",
+    "datafusion.explain.",
+    "datafusion.format.",
+];
+/// Settings below those prefixes that stay the server's.
+const CLOSED: [&str; 3] = [
+    "datafusion.sql_parser.recursion_limit",
+    "datafusion.sql_parser.dialect",
+    "datafusion.execution.spill_compression",
+];
+/// Settings that size something, with their largest value.
+const BOUNDED: [(&str, u64); 3] = [
+    ("datafusion.execution.target_partitions", 1024),
+    ("datafusion.execution.batch_size", 1 << 20),
+    ("datafusion.execution.planning_concurrency", 1024),
+];
+const TIMEZONE_SETTING: &str = "datafusion.execution.time_zone";
+
+/// What `encoding` can be.
+const ENCODINGS: [&str; 2] = ["default", "fast"];
+
+/// Our own options.
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    pub(super) schema: String,
+    encoding: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { schema: DEFAULT_SCHEMA.to_owned(), encoding: ENCODINGS[0].to_owned() }
+    }
+}
+
+impl Options {
+    /// Sets an option here or in `config`; true when `config` was changed.
+    pub(super) fn set(&mut self, key: &str, value: &str, config: &mut SessionConfig) -> Result<bool> {
+        let key = key.to_lowercase();
+        match key.as_str() {
+            "catalog" if value == DEFAULT_CATALOG => Ok(false),
+            "catalog" => {
+                Err(Error::NotFound(format!("catalog '{value}' does not exist; the only one is '{DEFAULT_CATALOG}'")))
+            }
+            "schema" | "search_path" => {
+                // Whether it exists is known when a name is looked up in it.
+                skein_model::TableName::new(value, "x")?;
+                value.clone_into(&mut self.schema);
+                Ok(false)
+            }
+            "encoding" if ENCODINGS.contains(&value) => {
+                value.clone_into(&mut self.encoding);
+                Ok(false)
+            }
+            "encoding" => Err(Error::Invalid(format!("encoding '{value}' is unknown; use default or fast"))),
+            "timezone" | "time_zone" | "time.zone" => set_setting(TIMEZONE_SETTING, value, config),
+            setting if is_open(setting) => set_setting(setting, value, config),
+            setting if setting.starts_with("datafusion.") => {
+                Err(Error::Denied(format!("'{setting}' belongs to the server's configuration")))
+            }
+            _ => Err(Error::Invalid(format!(
+                "option '{key}' is unknown; there are catalog, schema, timezone, encoding and datafusion.* (SHOW ALL lists them)"
+            ))),
+        }
+    }
+
+    /// Sets an option back; true when `config` was changed.
+    pub(super) fn reset(&mut self, key: &str, config: &mut SessionConfig, defaults: &SessionConfig) -> Result<bool> {
+        let key = key.to_lowercase();
+        let fresh = Self::default();
+        match key.as_str() {
+            "catalog" => Ok(false),
+            "schema" | "search_path" => {
+                self.schema = fresh.schema;
+                Ok(false)
+            }
+            "encoding" => {
+                self.encoding = fresh.encoding;
+                Ok(false)
+            }
+            "timezone" | "time_zone" | "time.zone" => reset_setting(TIMEZONE_SETTING, config, defaults),
+            setting if is_open(setting) => reset_setting(setting, config, defaults),
+            _ => Err(Error::Invalid(format!("option '{key}' is unknown, or cannot be reset"))),
+        }
+    }
+
+    /// All of our own options.
+    pub(super) fn list(&self, config: &SessionConfig) -> BTreeMap<String, String> {
+        let zone = config.options().execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+        BTreeMap::from([
+            ("catalog".to_owned(), DEFAULT_CATALOG.to_owned()),
+            ("schema".to_owned(), self.schema.clone()),
+            ("encoding".to_owned(), self.encoding.clone()),
+            ("timezone".to_owned(), zone),
+        ])
+    }
+}
+
+fn is_open(setting: &str) -> bool {
+    OPEN_PREFIXES.iter().any(|prefix| setting.starts_with(prefix)) && !CLOSED.contains(&setting)
+}
+
+fn set_setting(setting: &str, value: &str, config: &mut SessionConfig) -> Result<bool> {
+    if let Some((_, max)) = BOUNDED.iter().find(|(name, _)| *name == setting) {
+        let number: u64 =
+            value.parse().map_err(|_| Error::Invalid(format!("'{value}' is no number for '{setting}'")))?;
+        if number == 0 || number > *max {
+            return Err(Error::Invalid(format!("'{setting}' must be between 1 and {max}")));
+        }
+    }
+    if setting == TIMEZONE_SETTING {
+        value.parse::<arrow::array::timezone::Tz>().map_err(|_| {
+            Error::Invalid(format!("'{value}' is no time zone; give a name such as Europe/Berlin, or +02:00"))
+        })?;
+    }
+    config.options_mut().set(setting, value)?;
+    Ok(true)
+}
+
+fn reset_setting(setting: &str, config: &mut SessionConfig, defaults: &SessionConfig) -> Result<bool> {
+    let Some(entry) = defaults.options().entries().into_iter().find(|entry| entry.key == setting) else {
+        return Err(Error::Invalid(format!("option '{setting}' is unknown")));
+    };
+    match entry.value {
+        Some(value) => config.options_mut().set(setting, &value)?,
+        None => config.options_mut().reset(setting)?,
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_model::{ErrorKind, Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_client_changes_its_own_options_only() {
+        let (mut options, mut config) = (Options::default(), SessionConfig::new());
+        assert!(!options.set("SCHEMA", "mine", &mut config).unwrap());
+        assert_eq!(options.list(&config)["schema"], "mine");
+        assert!(options.set("timezone", "Europe/Berlin", &mut config).unwrap());
+        assert_eq!(options.list(&config)["timezone"], "Europe/Berlin");
+        assert!(options.set("datafusion.execution.batch_size", "1024", &mut config).unwrap());
+        assert_eq!(config.batch_size(), 1024);
+        for (key, value) in [
+            ("catalog", "other"),
+            ("timezone", "Mars/Olympus"),
+            ("datafusion.execution.batch_size", "99999999999"),
+            ("datafusion.runtime.memory_limit", "1T"),
+            ("datafusion.catalog.location", "/etc"),
+            ("nonsense", "1"),
+        ] {
+            assert!(options.set(key, value, &mut config).is_err(), "{key}");
+        }
+        let denied = options.set("datafusion.catalog.location", "/", &mut config).unwrap_err();
+        assert_eq!(denied.kind(), ErrorKind::PermissionDenied);
+        assert!(options.reset("datafusion.execution.batch_size", &mut config, &SessionConfig::new()).unwrap());
+        assert_eq!(config.batch_size(), 8192);
+    }
+}

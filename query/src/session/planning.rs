@@ -1,0 +1,182 @@
+//! From a statement's text to its plan.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    common::TableReference,
+    logical_expr::LogicalPlan,
+    sql::{
+        parser::{CopyToStatement, ExplainStatement, ResetStatement, Statement as DfStatement},
+        planner::object_name_to_table_reference,
+        sqlparser::ast::{ObjectName, Statement},
+    },
+};
+use skein_catalog::{At, Entry};
+use skein_model::TableName;
+
+use super::Session;
+use crate::{
+    Error, Pins, Plan, Result,
+    names::Scope,
+    scan::SnapshotTable,
+    sql::{self, Show},
+    statement::{self, Update, definition},
+};
+
+impl Session {
+    /// Parses, resolves and optimises one statement. Datasets named in `pins` are read at that version, the others at their latest.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a syntax error or more than one statement, `NotFound` for unknown names, `Unimplemented` for
+    /// statements that Skein does not do.
+    pub async fn plan(self: &Arc<Self>, sql: &str, pins: &Pins) -> Result<Plan> {
+        self.touch();
+        let scope = Scope::new(self.clone(), pins.clone());
+        let statement = match sql::rewrite_show(sql::parse(sql)?)? {
+            Show::Other(statement) => statement,
+            Show::Query(query) => sql::parse(&query)?,
+            Show::Create(name) => sql::parse(&show_create(&scope, name).await?)?,
+            Show::Option(name, original) => match self.option(&name) {
+                Some(value) => {
+                    sql::parse(&format!("SELECT {} AS name, {} AS value", sql::text(&name), sql::text(&value)))?
+                }
+                None => original,
+            },
+        };
+        match self.update(&scope, statement.clone()).await? {
+            Some(update) => Plan::update(self.clone(), sql, update, &scope),
+            None => {
+                let logical = scope.plan(statement).await?;
+                Plan::query(self.clone(), sql, logical, &scope)
+            }
+        }
+    }
+
+    /// A plan that reads all of one table.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn read_table(self: &Arc<Self>, name: &TableName) -> Result<Plan> {
+        self.read_table_at(name, &Pins::new()).await
+    }
+
+    /// As [`Session::read_table`], at given versions.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn read_table_at(self: &Arc<Self>, name: &TableName, pins: &Pins) -> Result<Plan> {
+        let (schema, table) = (sql::quote(name.schema()), sql::quote(name.table()));
+        self.plan(&format!("SELECT * FROM {schema}.{table}"), pins).await
+    }
+
+    pub(super) async fn schema_of(self: &Arc<Self>, name: &TableName) -> Result<SchemaRef> {
+        let scope = Scope::new(self.clone(), Pins::new());
+        let reference = TableReference::partial(name.schema(), name.table());
+        let provider = scope.provider(&reference, At::Latest).await?;
+        // A dataset shows the types it was made with, not the views it is read as.
+        Ok(match provider.downcast_ref::<SnapshotTable>() {
+            Some(table) => table.snapshot().arrow_schema(),
+            None => provider.schema(),
+        })
+    }
+
+    /// The change a statement asks for; `None` when it is a query. Everything else is refused by name.
+    async fn update(self: &Arc<Self>, scope: &Scope, statement: DfStatement) -> Result<Option<Update>> {
+        let statement = match statement {
+            DfStatement::CreateExternalTable(create) => {
+                return Ok(Some(statement::create_external(scope, create).await?));
+            }
+            DfStatement::CopyTo(copy) => return copy_to(scope, copy).await.map(Some),
+            DfStatement::Reset(ResetStatement::Variable(name)) => return Ok(Some(statement::reset(&name)?)),
+            DfStatement::Explain(explain) => return check_explain(&explain).map(|()| None),
+            DfStatement::Statement(statement) => *statement,
+        };
+        Ok(Some(match statement {
+            Statement::Query(query) => {
+                sql::check_query(&query)?;
+                return Ok(None);
+            }
+            Statement::Explain { statement, .. } => {
+                check_explained(&statement)?;
+                return Ok(None);
+            }
+            Statement::ExplainTable { .. }
+            | Statement::ShowVariable { .. }
+            | Statement::ShowColumns { .. }
+            | Statement::ShowFunctions { .. } => return Ok(None),
+            Statement::CreateTable(create) => statement::create_table(scope, create).await?,
+            Statement::CreateView(create) => statement::create_view(scope, create).await?,
+            Statement::CreateSchema { schema_name, if_not_exists, .. } => {
+                statement::create_schema(scope, &schema_name, if_not_exists)?
+            }
+            Statement::Insert(insert) => statement::insert(scope, insert).await?,
+            Statement::Drop { object_type, if_exists, names, cascade, temporary, .. } => {
+                statement::drop(scope, object_type, &names, if_exists, cascade, temporary)?
+            }
+            Statement::Set(set) => statement::set(set)?,
+            other => return Err(sql::refuse(&other)),
+        }))
+    }
+}
+
+async fn copy_to(scope: &Scope, copy: CopyToStatement) -> Result<Update> {
+    match scope.plan(DfStatement::CopyTo(copy)).await? {
+        LogicalPlan::Copy(copy) => statement::copy(scope, copy),
+        other => Err(Error::Invalid(format!("COPY was planned as {}", other.display()))),
+    }
+}
+
+fn check_explain(explain: &ExplainStatement) -> Result<()> {
+    match explain.statement.as_ref() {
+        DfStatement::Statement(statement) => check_explained(statement),
+        other => Err(unexplained(&other.to_string())),
+    }
+}
+
+fn check_explained(statement: &Statement) -> Result<()> {
+    match statement {
+        Statement::Query(query) => sql::check_query(query),
+        other => Err(unexplained(&other.to_string())),
+    }
+}
+
+fn unexplained(statement: &str) -> Error {
+    let word = statement.split_whitespace().next().unwrap_or_default().to_uppercase();
+    Error::unsupported(format!("EXPLAIN {word}"), "explain the query in it")
+}
+
+/// `SHOW CREATE TABLE`, as a query of one row.
+async fn show_create(scope: &Scope, name: ObjectName) -> Result<String> {
+    let normalise = scope.core().state.config_options().sql_parser.enable_ident_normalization;
+    let reference = object_name_to_table_reference(name, normalise)?;
+    let (name, text) = match scope.temp_name(&reference) {
+        Some(table) => {
+            let name = TableName::new(super::TEMP_SCHEMA, table)?;
+            let provider = scope.provider(&reference, At::Latest).await?;
+            let text = definition::table(&name, &provider.schema());
+            (name, text)
+        }
+        None => {
+            let name = scope.table_name(&reference)?;
+            let entry = scope.session().engine().catalog().resolve_opt(&name).await?;
+            let text = match entry {
+                Some(Entry::View(view)) => definition::view(&name, &view),
+                Some(Entry::External(spec)) => definition::external(&name, &spec),
+                Some(Entry::Dataset(dataset)) => {
+                    definition::table(&name, &dataset.snapshot(At::Latest).await?.arrow_schema())
+                }
+                // A table of `system`, or nothing at all: the lookup says which.
+                None => definition::table(&name, &scope.provider(&reference, At::Latest).await?.schema()),
+            };
+            (name, text)
+        }
+    };
+    Ok(format!(
+        "SELECT {} AS table_catalog, {} AS table_schema, {} AS table_name, {} AS definition",
+        sql::text(skein_model::DEFAULT_CATALOG),
+        sql::text(name.schema()),
+        sql::text(name.table()),
+        sql::text(&text)
+    ))
+}

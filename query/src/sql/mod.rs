@@ -1,0 +1,13 @@
+//! From text to one statement.
+
+mod dialect;
+mod parse;
+mod show;
+mod tokens;
+mod unsupported;
+mod versions;
+
+pub(crate) use parse::{parse, parts, quote, text};
+pub(crate) use show::{Show, rewrite as rewrite_show};
+pub(crate) use unsupported::{check_query, refuse};
+pub(crate) use versions::{Version, VersionedTable, versioned_tables};

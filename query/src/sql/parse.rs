@@ -1,0 +1,126 @@
+//! From text to one statement.
+
+use datafusion::{
+    error::DataFusionError,
+    sql::{
+        parser::{DFParserBuilder, Statement},
+        sqlparser::{
+            ast::{Ident, ObjectName},
+            parser::ParserError,
+            tokenizer::Tokenizer,
+        },
+    },
+};
+use skein_model::Limits;
+
+use super::{dialect::SkeinDialect, tokens};
+use crate::{Error, Result};
+
+/// How deep expressions and subqueries may nest.
+const RECURSION_LIMIT: usize = 100;
+
+/// Parses exactly one statement.
+pub(crate) fn parse(sql: &str) -> Result<Statement> {
+    let limit = Limits::default().max_sql_bytes;
+    if sql.len() > limit {
+        return Err(Error::Invalid(format!("the statement is {} bytes long; the limit is {limit}", sql.len())));
+    }
+    let mut dialect = SkeinDialect { versions: false };
+    let mut tokens = Tokenizer::new(&dialect, sql)
+        .tokenize_with_location()
+        .map_err(|e| DataFusionError::from(ParserError::from(e)))?;
+    tokens::check_chains(&tokens)?;
+    tokens::number_parameters(&mut tokens)?;
+    dialect.versions = tokens::normalise_versions(&mut tokens);
+    let mut statements = DFParserBuilder::new(tokens)
+        .with_dialect(&dialect)
+        .with_recursion_limit(RECURSION_LIMIT)
+        .build()?
+        .parse_statements()?;
+    match (statements.pop_front(), statements.len()) {
+        (Some(statement), 0) => Ok(statement),
+        (None, _) => Err(Error::Invalid("the statement is empty; send one SQL statement".to_owned())),
+        (Some(_), more) => {
+            Err(Error::Invalid(format!("{} statements were sent at once; send them one by one", more + 1)))
+        }
+    }
+}
+
+/// A name in double quotes, so that it is taken literally.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string literal.
+pub(crate) fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+/// The parts of a name as the engine sees them: lower case unless quoted.
+pub(crate) fn parts(name: &ObjectName, normalise: bool) -> Result<Vec<String>> {
+    let part = |ident: &Ident| match ident.quote_style {
+        None if normalise => ident.value.to_lowercase(),
+        _ => ident.value.clone(),
+    };
+    name.0
+        .iter()
+        .map(|p| p.as_ident().map(part).ok_or_else(|| Error::Invalid(format!("'{name}' is not a name"))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_statement() {
+        assert!(parse("select 1;").is_ok());
+        assert!(parse("").unwrap_err().to_string().contains("empty"));
+        assert!(parse("  ; ").is_err());
+        assert!(parse("select 1; select 2").unwrap_err().to_string().contains("2 statements"));
+        assert!(parse("selec 1").is_err());
+    }
+
+    #[test]
+    fn question_marks_are_numbered() {
+        let statement = parse("select ? + ?, '?' from t where a = ?").unwrap();
+        assert_eq!(statement.to_string(), "SELECT $1 + $2, '?' FROM t WHERE a = $3");
+        assert!(parse("select ? + $1").is_err());
+    }
+
+    #[test]
+    fn all_spellings_of_time_travel() {
+        for (sql, canonical) in [
+            ("select * from t version as of 3", "SELECT * FROM t VERSION AS OF 3"),
+            ("select * from t for version as of 3 x", "SELECT * FROM t VERSION AS OF 3 x"),
+            ("select * from t for system_version as of 3", "SELECT * FROM t VERSION AS OF 3"),
+            ("select * from t timestamp as of '2024-01-01'", "SELECT * FROM t TIMESTAMP AS OF '2024-01-01'"),
+            ("select * from t for system_time as of now()", "SELECT * FROM t FOR SYSTEM_TIME AS OF now()"),
+        ] {
+            assert_eq!(parse(sql).unwrap().to_string().to_lowercase(), canonical.to_lowercase());
+        }
+    }
+
+    #[test]
+    fn words_of_time_travel_stay_names() {
+        for sql in ["select at.a from t at", "select version as of1 from t", "select timestamp from changes changes"] {
+            assert!(parse(sql).is_ok(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn endless_chains_are_refused_and_long_lists_are_not() {
+        let chain = format!("select {}1", "1 + ".repeat(100_000));
+        assert!(parse(&chain).unwrap_err().to_string().contains("tokens long"));
+        let list = format!("select a in ({}1)", "1, ".repeat(100_000));
+        assert!(parse(&list).is_ok());
+        let longest = format!("select {}1", "1 + ".repeat(4_990));
+        assert!(parse(&longest).is_ok());
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_overflow() {
+        let sql = format!("select {}1{}", "(".repeat(5000), ")".repeat(5000));
+        assert!(parse(&sql).is_err());
+    }
+}

@@ -1,0 +1,76 @@
+//! What Skein does not do, by name, with what to do instead.
+
+use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement};
+
+use crate::{Error, Result};
+
+/// The refusal of a statement that has no place in Skein.
+pub(crate) fn refuse(statement: &Statement) -> Error {
+    let (name, instead) = match statement {
+        Statement::Update(_) => ("UPDATE", REWRITE),
+        Statement::Delete(_) => ("DELETE", REWRITE),
+        Statement::Merge(_) => ("MERGE", REWRITE),
+        Statement::Truncate(_) => ("TRUNCATE", "use DROP TABLE and CREATE TABLE, or INSERT OVERWRITE with no rows"),
+        Statement::AlterTable(_) => ("ALTER TABLE", "use CREATE OR REPLACE TABLE ... AS SELECT"),
+        Statement::AlterView { .. } => ("ALTER VIEW", "use CREATE OR REPLACE VIEW"),
+        Statement::StartTransaction { .. } => ("BEGIN", TRANSACTION),
+        Statement::Commit { .. } => ("COMMIT", TRANSACTION),
+        Statement::Rollback { .. } => ("ROLLBACK", TRANSACTION),
+        Statement::Savepoint { .. } => ("SAVEPOINT", TRANSACTION),
+        Statement::Prepare { .. } => ("PREPARE", PREPARED),
+        Statement::Execute { .. } => ("EXECUTE", PREPARED),
+        Statement::Deallocate { .. } => ("DEALLOCATE", PREPARED),
+        Statement::CreateIndex(_) => ("CREATE INDEX", "file statistics prune scans without one"),
+        Statement::CreateFunction(_) => ("CREATE FUNCTION", "use a view, or an expression in the query"),
+        Statement::DropFunction(_) => ("DROP FUNCTION", "functions are built in"),
+        Statement::CreateDatabase { .. } => ("CREATE DATABASE", "there is one catalog, 'skein'; use CREATE SCHEMA"),
+        Statement::Use(_) => ("USE", "use SET schema = '<name>'"),
+        Statement::Grant(_) => ("GRANT", ROLES),
+        Statement::Revoke(_) => ("REVOKE", ROLES),
+        Statement::CreateUser(_) => ("CREATE USER", "use the action user.create"),
+        Statement::Analyze(_) => ("ANALYZE", "statistics are kept by every write"),
+        Statement::Vacuum(_) => ("VACUUM", "use the action dataset.gc"),
+        other => return Error::unsupported(first_words(other), "see the SQL section of the user guide for what is"),
+    };
+    Error::unsupported(name, instead)
+}
+
+const REWRITE: &str = "write the rows you want with CREATE OR REPLACE TABLE ... AS SELECT or INSERT OVERWRITE";
+const TRANSACTION: &str = "every statement commits by itself, all of it or nothing";
+const PREPARED: &str = "use the prepared statements of your Flight SQL client";
+const ROLES: &str = "every user may read and write all tables in this version";
+
+fn first_words(statement: &Statement) -> String {
+    let text = statement.to_string();
+    let words: Vec<_> = text.split_whitespace().take(2).collect();
+    words.join(" ").to_uppercase()
+}
+
+/// Refuses queries that hide a change, such as `WITH ... DELETE`, or that would make a table, such as `SELECT INTO`.
+pub(crate) fn check_query(query: &Query) -> Result<()> {
+    if let Some(with) = &query.with {
+        with.cte_tables.iter().try_for_each(|cte| check_query(&cte.query))?;
+    }
+    check_body(&query.body)
+}
+
+fn check_body(body: &SetExpr) -> Result<()> {
+    match body {
+        SetExpr::Insert(statement)
+        | SetExpr::Update(statement)
+        | SetExpr::Delete(statement)
+        | SetExpr::Merge(statement) => match statement {
+            Statement::Insert(_) => Err(Error::unsupported("WITH ... INSERT", "write INSERT INTO t WITH ... SELECT")),
+            other => Err(refuse(other)),
+        },
+        SetExpr::Select(select) if select.into.is_some() => {
+            Err(Error::unsupported("SELECT INTO", "use CREATE TABLE ... AS SELECT"))
+        }
+        SetExpr::Query(query) => check_query(query),
+        SetExpr::SetOperation { left, right, .. } => {
+            check_body(left)?;
+            check_body(right)
+        }
+        SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
+    }
+}

@@ -1,0 +1,112 @@
+//! `INSERT INTO t`, `INSERT OVERWRITE t`.
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    common::TableReference,
+    logical_expr::{LogicalPlan, WriteOp, dml::InsertOp},
+    sql::{
+        parser::Statement as DfStatement,
+        sqlparser::ast::{Insert as Ast, Statement},
+    },
+};
+use skein_catalog::{At, Change, Dataset, Entry, Operation};
+use skein_model::TableName;
+
+use super::{Input, Running, Update, create_table::commit, rows};
+use crate::{Error, Result, TempMode, UpdateCount, names::Scope};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Insert {
+    target: Target,
+    pub(super) input: Input,
+    overwrite: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Target {
+    Dataset(TableName),
+    Temporary { name: String, schema: SchemaRef },
+}
+
+/// Checks and plans the statement.
+pub(crate) async fn plan(scope: &Scope, insert: Ast) -> Result<Update> {
+    let planned = scope.plan(DfStatement::Statement(Box::new(Statement::Insert(insert)))).await?;
+    let LogicalPlan::Dml(planned) = planned else {
+        return Err(Error::Invalid("INSERT could not be planned".to_owned()));
+    };
+    let overwrite = match planned.op {
+        WriteOp::Insert(InsertOp::Append) => false,
+        WriteOp::Insert(InsertOp::Overwrite) => true,
+        WriteOp::Insert(InsertOp::Replace) => {
+            return Err(Error::unsupported("REPLACE INTO", "use INSERT INTO or INSERT OVERWRITE"));
+        }
+        other => return Err(Error::unsupported(other.name(), "use INSERT INTO")),
+    };
+    let target = target(scope, &planned.table_name).await?;
+    let input = Input::new(scope.core(), planned.input.as_ref().clone())?;
+    Ok(Update::Insert(Insert { target, input, overwrite }))
+}
+
+async fn target(scope: &Scope, name: &TableReference) -> Result<Target> {
+    if let Some(temp) = scope.temp_name(name) {
+        let schema = scope.provider(name, At::Latest).await?.schema();
+        return Ok(Target::Temporary { name: temp.to_owned(), schema });
+    }
+    let name = scope.table_name(name)?;
+    name.check_creatable()?;
+    dataset_of(scope.session().engine().catalog().resolve(&name).await?, &name)?;
+    Ok(Target::Dataset(name))
+}
+
+fn dataset_of(entry: Entry, name: &TableName) -> Result<Dataset> {
+    match entry {
+        Entry::Dataset(dataset) => Ok(dataset),
+        Entry::View(_) => Err(Error::Invalid(format!("'{name}' is a view; INSERT needs a dataset"))),
+        Entry::External(_) => {
+            Err(Error::Invalid(format!("'{name}' is an external table and read-only; write files with COPY TO")))
+        }
+    }
+}
+
+impl Insert {
+    pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
+        let count = match &self.target {
+            Target::Dataset(name) => {
+                let entry = running.session.engine().catalog().resolve(name).await?;
+                self.dataset(running, &dataset_of(entry, name)?).await?
+            }
+            Target::Temporary { name, schema } => {
+                let batches = rows::collect(running, &self.input, schema).await?;
+                let mode = if self.overwrite { TempMode::Replace } else { TempMode::Append };
+                running.session.put_temp(name, schema.clone(), batches, mode)?
+            }
+        };
+        Ok(UpdateCount { rows: Some(count) })
+    }
+
+    async fn dataset(&self, running: &Running<'_>, dataset: &Dataset) -> Result<u64> {
+        let read = dataset.snapshot(At::Latest).await?;
+        let planned = self.input.logical().schema().fields().len();
+        if planned != read.schema.fields().len() {
+            return Err(Error::Invalid(format!(
+                "the columns of '{}' changed since the statement was prepared; prepare it again",
+                dataset.name()
+            )));
+        }
+        let (files, count) = rows::write(running, &self.input, dataset, read.schema.clone()).await?;
+        if self.overwrite {
+            let change = Change {
+                operation: Operation::Replace,
+                added: files,
+                removed: Vec::new(),
+                schema: None,
+                read_version: Some(read.version),
+                idempotency_key: None,
+            };
+            commit(dataset, change, running).await?;
+        } else if !files.is_empty() {
+            commit(dataset, Change::append(files), running).await?;
+        }
+        Ok(count)
+    }
+}

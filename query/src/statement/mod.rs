@@ -1,0 +1,127 @@
+//! Statements that change something, one file each.
+
+mod conform;
+mod copy;
+mod create_table;
+pub(crate) mod definition;
+mod drop;
+mod external;
+mod insert;
+mod rows;
+mod schema;
+mod set;
+mod view;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::{common::ParamValues, logical_expr::LogicalPlan};
+
+pub(crate) use self::{
+    copy::plan as copy,
+    create_table::plan as create_table,
+    drop::plan as drop,
+    external::plan as create_external,
+    insert::plan as insert,
+    schema::create as create_schema,
+    set::{plan as set, reset},
+    view::plan as create_view,
+};
+use crate::{Error, Parameter, Result, Session, UpdateCount, plan, registry::Run, session::Core};
+
+/// A change, planned and checked.
+#[derive(Debug, Clone)]
+pub(crate) enum Update {
+    CreateTable(create_table::CreateTable),
+    Insert(insert::Insert),
+    Copy(copy::Copy),
+    CreateView(view::CreateView),
+    CreateExternal(external::CreateExternal),
+    CreateSchema(schema::CreateSchema),
+    Drop(drop::Drop),
+    Set(set::Set),
+}
+
+/// What a running change has at hand.
+pub(crate) struct Running<'a> {
+    pub(crate) session: &'a Arc<Session>,
+    pub(crate) core: &'a Core,
+    pub(crate) run: &'a Run,
+}
+
+/// The query a change takes its rows from.
+#[derive(Debug, Clone)]
+pub(crate) struct Input(LogicalPlan);
+
+impl Input {
+    /// Optimises the query once, so that what is wrong with it is known before it runs.
+    fn new(core: &Core, logical: LogicalPlan) -> Result<Self> {
+        plan::optimise(core, &logical)?;
+        Ok(Self(logical))
+    }
+
+    pub(crate) fn logical(&self) -> &LogicalPlan {
+        &self.0
+    }
+
+    fn bind(&self, values: &ParamValues) -> Result<Self> {
+        Ok(Self(self.0.clone().replace_params_with_values(values)?))
+    }
+}
+
+impl Update {
+    /// The query it takes its rows from, if it has one.
+    pub(crate) fn input(&self) -> Option<&Input> {
+        match self {
+            Self::CreateTable(create) => create.input(),
+            Self::Insert(insert) => Some(&insert.input),
+            Self::Copy(copy) => Some(&copy.input),
+            Self::CreateView(_) | Self::CreateExternal(_) | Self::CreateSchema(_) | Self::Drop(_) | Self::Set(_) => {
+                None
+            }
+        }
+    }
+
+    /// The same change with its parameters replaced.
+    pub(crate) fn bind(&self, values: &ParamValues) -> Result<Self> {
+        let mut bound = self.clone();
+        let input = match &mut bound {
+            Self::CreateTable(create) => create.input_mut(),
+            Self::Insert(insert) => Some(&mut insert.input),
+            Self::Copy(copy) => Some(&mut copy.input),
+            _ => None,
+        };
+        if let Some(input) = input {
+            *input = input.bind(values)?;
+        }
+        Ok(bound)
+    }
+
+    /// The same change, fed from many rows of parameters at once.
+    pub(crate) fn bind_rows(&self, parameters: &[Parameter], batches: Vec<RecordBatch>) -> Result<Self> {
+        match self {
+            Self::Insert(insert) => {
+                let input = rows::over_rows(&insert.input, parameters, batches)?;
+                Ok(Self::Insert(insert::Insert { input, ..insert.clone() }))
+            }
+            _ => Err(Error::unsupported(
+                "a statement other than INSERT with many rows of parameters",
+                "send it once for each row",
+            )),
+        }
+    }
+
+    /// Makes the change.
+    pub(crate) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
+        match self {
+            Self::CreateTable(create) => create.run(running).await,
+            Self::Insert(insert) => insert.run(running).await,
+            Self::Copy(copy) => copy.run(running).await,
+            Self::CreateView(create) => create.run(running).await,
+            Self::CreateExternal(create) => create.run(running).await,
+            Self::CreateSchema(create) => create.run(running).await,
+            Self::Drop(drop) => drop.run(running).await,
+            Self::Set(set) => set.run(running.session),
+        }
+    }
+}

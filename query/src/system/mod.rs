@@ -1,0 +1,63 @@
+//! Schema `system`: the server's state as tables. One file per table.
+
+mod bucket_errors;
+mod buckets;
+mod columns;
+mod datasets;
+mod files;
+mod queries;
+mod sessions;
+mod snapshots;
+mod table;
+mod tokens;
+mod users;
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use skein_catalog::{At, Dataset, Entry, Snapshot};
+use skein_model::SYSTEM_SCHEMA;
+
+use self::table::{Source, SystemTable};
+use crate::{Error, Result, Session};
+
+/// The names of all tables.
+pub(crate) const TABLES: [&str; 10] =
+    ["bucket_errors", "buckets", "columns", "datasets", "files", "queries", "sessions", "snapshots", "tokens", "users"];
+
+/// One of the tables; its rows are read when it is scanned.
+pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableProvider>> {
+    let source: Source = match name {
+        "bucket_errors" => bucket_errors::SOURCE,
+        "buckets" => buckets::SOURCE,
+        "columns" => columns::SOURCE,
+        "datasets" => datasets::SOURCE,
+        "files" => files::SOURCE,
+        "queries" => queries::SOURCE,
+        "sessions" => sessions::SOURCE,
+        "snapshots" => snapshots::SOURCE,
+        "tokens" => tokens::SOURCE,
+        "users" => users::SOURCE,
+        _ => {
+            return Err(Error::NotFound(format!(
+                "table '{SYSTEM_SCHEMA}.{name}' does not exist; there are {}",
+                TABLES.join(", ")
+            )));
+        }
+    };
+    Ok(Arc::new(SystemTable::new(session.clone(), source)))
+}
+
+/// All datasets with their newest snapshot. A dataset that cannot be read is left out (and logged), so that one broken log
+/// does not hide the others.
+async fn newest(session: &Session) -> Result<Vec<(Dataset, Arc<Snapshot>)>> {
+    let mut found = Vec::new();
+    for (name, entry) in session.engine().catalog().entries().await? {
+        let Entry::Dataset(dataset) = entry else { continue };
+        match dataset.snapshot(At::Latest).await {
+            Ok(snapshot) => found.push((dataset, snapshot)),
+            Err(error) => tracing::warn!(dataset = %name, %error, "left out of a system table"),
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,64 @@
+//! `system.snapshots`: the history of all datasets.
+
+use futures::FutureExt;
+use skein_catalog::Entry;
+
+use super::table::{
+    Kind::{Count, Text, Time},
+    Null::{Maybe, Never},
+    Source, count, count_opt, text, text_opt, time,
+};
+
+pub(super) const SOURCE: Source = Source {
+    columns: &[
+        ("schema_name", Text, Never),
+        ("table_name", Text, Never),
+        ("version", Count, Never),
+        ("committed_at", Time, Never),
+        ("author", Text, Never),
+        ("reason", Text, Maybe),
+        ("operation", Text, Never),
+        ("rows_added", Count, Never),
+        ("rows_removed", Count, Never),
+        ("files_added", Count, Never),
+        ("files_removed", Count, Never),
+        ("rows", Count, Never),
+        ("bytes", Count, Never),
+        ("files", Count, Never),
+        ("schema_fingerprint", Text, Never),
+        ("idempotency_key", Text, Maybe),
+        ("parent", Count, Maybe),
+    ],
+    read: |session| {
+        async {
+            let mut rows = Vec::new();
+            for (name, entry) in session.engine().catalog().entries().await? {
+                let Entry::Dataset(dataset) = entry else { continue };
+                match dataset.history().await {
+                    Ok(history) => rows.extend(history.into_iter().map(|info| (name.clone(), info))),
+                    Err(error) => tracing::warn!(dataset = %name, %error, "left out of system.snapshots"),
+                }
+            }
+            Ok(vec![
+                text(&rows, |r| r.0.schema().to_owned()),
+                text(&rows, |r| r.0.table().to_owned()),
+                count(&rows, |r| r.1.version),
+                time(&rows, |r| r.1.timestamp),
+                text(&rows, |r| r.1.author.clone()),
+                text_opt(&rows, |r| r.1.reason.clone()),
+                text(&rows, |r| r.1.operation.as_str()),
+                count(&rows, |r| r.1.rows_added),
+                count(&rows, |r| r.1.rows_removed),
+                count(&rows, |r| r.1.files_added),
+                count(&rows, |r| r.1.files_removed),
+                count(&rows, |r| r.1.rows),
+                count(&rows, |r| r.1.bytes),
+                count(&rows, |r| r.1.files),
+                text(&rows, |r| r.1.schema_fingerprint.clone()),
+                text_opt(&rows, |r| r.1.idempotency_key.clone()),
+                count_opt(&rows, |r| r.1.parent),
+            ])
+        }
+        .boxed()
+    },
+};
