@@ -31,9 +31,9 @@ fn file_url(folder: &Path) -> String {
 pub(super) struct BucketSet(Vec<(BucketConfig, Origin)>);
 
 impl BucketSet {
-    /// Notes that a bucket exists. Names from variables are lower case: they find the file's bucket whatever its case.
+    /// Notes that a bucket exists; returns its place.
     pub fn mention(&mut self, name: &str, origin: &Origin) -> usize {
-        if let Some(at) = self.0.iter().position(|(bucket, _)| bucket.name.eq_ignore_ascii_case(name)) {
+        if let Some(at) = self.0.iter().position(|(bucket, _)| bucket.name == name) {
             return at;
         }
         self.0.push((bucket(name, String::new()), origin.clone()));
@@ -65,8 +65,10 @@ impl BucketSet {
         };
         for (bucket, origin) in &self.0 {
             let key = format!("storage.buckets.{}", bucket.name);
-            if bucket.name.is_empty() || !bucket.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
-                error(key.clone(), origin, "a bucket's name may hold letters, digits, '-' and '_' only".to_owned());
+            let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+            if bucket.name.is_empty() || bucket.name.len() > 63 || !bucket.name.chars().all(allowed) {
+                let rule = "a bucket's name is at most 63 lower-case letters, digits, '-', '_' and '.'";
+                error(key.clone(), origin, rule.to_owned());
             }
             if bucket.url.is_empty() {
                 let example = "set it to a URL such as \"s3://my-bucket/skein\" or \"file:///srv/skein\"";
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Sources};
 
-    const LAKE: &str = "[storage.buckets.Lake]\nurl = \"s3://lake/x\"\n[storage.buckets.Lake.options]\nendpoint = \"http://localhost:9000\"\npath_style = true\n[storage.buckets.cold]\nurl = \"./cold\"\nread_only = true\n";
+    const LAKE: &str = "[storage.buckets.lake]\nurl = \"s3://lake/x\"\n[storage.buckets.lake.options]\nendpoint = \"http://localhost:9000\"\npath_style = true\n[storage.buckets.cold]\nurl = \"./cold\"\nread_only = true\n";
 
     #[test]
     fn buckets_keep_their_order_and_variables_reach_into_them() {
@@ -116,7 +118,7 @@ mod tests {
         )]);
         let buckets = Config::load(&sources).unwrap().config.storage.effective_buckets();
         assert_eq!(buckets.len(), 2);
-        assert_eq!((buckets[0].name.as_str(), buckets[0].url.as_str()), ("Lake", "s3://lake/x"));
+        assert_eq!((buckets[0].name.as_str(), buckets[0].url.as_str()), ("lake", "s3://lake/x"));
         assert_eq!(buckets[0].options["path_style"], "true");
         assert_eq!(buckets[0].options["secret_access_key"], "hush");
         assert!(buckets[1].read_only && buckets[1].url.starts_with("file:///"), "{buckets:?}");

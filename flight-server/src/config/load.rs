@@ -267,7 +267,7 @@ mod tests {
             .with_variables([("SKEIN__SERVER__DRAIN_TIMEOUT".to_owned(), "30".to_owned())])
             .with_flag("--set", "ingest.mode", "x");
         let found = messages(Config::load(&sources));
-        assert_eq!(found.len(), 6, "{found:#?}");
+        assert_eq!(found.len(), 7, "{found:#?}");
         assert!(found[0].starts_with("skein.toml:2: server.listen: expected an IP address and port"), "{found:#?}");
         assert_eq!(found[1], "skein.toml:3: server.lisen: there is no such key; did you mean \"listen\"?");
         assert_eq!(found[2], "skein.toml:5: qery: there is no such section; did you mean \"query\"?");

@@ -35,11 +35,7 @@ pub fn effective(loaded: &Loaded) -> String {
 
 fn bucket_table(text: &mut String, bucket: &BucketConfig, loaded: &Loaded) {
     let path = format!("storage.buckets.{}", bucket.name);
-    // Variables are lower case in their key, so look for those too.
-    let origin = |key: &str| {
-        let exact = loaded.origin(&format!("{path}.{key}")).to_string();
-        if exact == "default" { loaded.origin(&format!("{path}.{key}").to_lowercase()).to_string() } else { exact }
-    };
+    let origin = |key: &str| loaded.origin(&format!("{path}.{key}")).to_string();
     let _ = writeln!(text, "[{path}]");
     line(text, "url", &Value::from(bucket.url.as_str()), &origin("url"));
     line(text, "read_only", &Value::from(bucket.read_only), &origin("read_only"));

@@ -28,7 +28,8 @@ section! {
         /// A session that has not been used for this long is forgotten, with its temporary tables.
         session_idle: Duration = Duration::from_secs(30 * MINUTE),
         /// Secret that signs tickets, at least 32 characters. Set the same one on every server that shares a bucket, so
-        /// that each can serve the others' tickets; without it each start makes a new one.
+        /// that each can serve the others' tickets. Without it the first start makes one and keeps it beside the folder
+        /// `storage.data`.
         ticket_secret: Option<Secret> = None,
     }
 }

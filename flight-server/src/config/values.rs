@@ -1,13 +1,15 @@
 //! Kinds of configuration values: how each is read from TOML or from text, and how it is shown.
 
-use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use toml_edit::Value;
 
 mod memory;
+mod size;
 
 pub(super) use memory::machine_memory;
+pub use size::ByteSize;
 
 /// A value as a source gave it.
 #[derive(Clone, Copy)]
@@ -231,79 +233,6 @@ impl<T: Setting> Setting for Auto<T> {
     }
 }
 
-/// A number of bytes, written as `512MiB`, `1.5GB` or a plain number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ByteSize(pub u64);
-
-impl ByteSize {
-    const UNITS: [(&'static str, u64); 8] = [
-        ("TiB", 1 << 40),
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
-        ("TB", 1_000_000_000_000),
-        ("GB", 1_000_000_000),
-        ("MB", 1_000_000),
-        ("kB", 1000),
-    ];
-
-    /// The size, or the largest that this machine can address.
-    pub fn as_usize(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
-
-impl FromStr for ByteSize {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-        let (number, unit) = text.split_at(split);
-        let unit = unit.trim();
-        let factor = match unit {
-            "" | "B" | "b" => 1,
-            _ => Self::UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).ok_or(())?.1,
-        };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        let whole: u64 = whole.parse().map_err(|_| ())?;
-        let mut size = whole.checked_mul(factor).ok_or(())?;
-        if !fraction.is_empty() {
-            let digits = u32::try_from(fraction.len()).map_err(|_| ())?;
-            let scale = 10u64.checked_pow(digits).ok_or(())?;
-            let fraction: u64 = fraction.parse().map_err(|_| ())?;
-            let part = u128::from(fraction) * u128::from(factor) / u128::from(scale);
-            size = size.checked_add(u64::try_from(part).map_err(|_| ())?).ok_or(())?;
-        }
-        Ok(Self(size))
-    }
-}
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Self::UNITS.iter().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor)) {
-            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
-            None => write!(f, "{}", self.0),
-        }
-    }
-}
-
-impl Setting for ByteSize {
-    const KIND: &'static str = "size";
-
-    fn read(raw: Raw<'_>) -> Result<Self, String> {
-        let expected = "a size such as \"512MiB\", \"4GB\" or a number of bytes";
-        let size = match raw {
-            Raw::Toml(Value::Integer(bytes)) => u64::try_from(*bytes.value()).ok().map(Self),
-            _ => raw.text(expected)?.parse().ok(),
-        };
-        size.filter(|size| size.0 > 0).ok_or_else(|| raw.mismatch(expected))
-    }
-
-    fn show(&self) -> Option<Value> {
-        Some(Value::from(self.to_string()))
-    }
-}
-
 /// Text that is never shown.
 #[derive(Clone)]
 pub struct Secret(SecretString);
@@ -408,5 +337,37 @@ fn parse_compression(text: &str) -> Option<Compression> {
             let level = other.strip_prefix("zstd(")?.strip_suffix(')')?.parse().ok()?;
             (1..=22).contains(&level).then_some(Compression::Zstd(level))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse_duration("24h"), Some(Duration::from_secs(86_400)));
+        assert_eq!(parse_duration("30"), None);
+        for text in ["0s", "1500ms", "90s", "5m", "24h", "7d"] {
+            assert_eq!(show_duration(parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn compression_has_a_level_where_it_makes_sense() {
+        assert_eq!(parse_compression("ZSTD"), Some(Compression::Zstd(1)));
+        assert_eq!(parse_compression("zstd(22)"), Some(Compression::Zstd(22)));
+        assert_eq!(parse_compression("zstd(23)"), None);
+        assert_eq!(parse_compression("lz4"), Some(Compression::Lz4));
+    }
+
+    #[test]
+    fn off_and_auto_are_values() {
+        assert_eq!(Option::<SocketAddr>::read(Raw::Text("off")), Ok(None));
+        assert_eq!(Auto::<usize>::read(Raw::Text("auto")), Ok(Auto::Auto));
+        assert_eq!(Auto::<usize>::read(Raw::Text("3")), Ok(Auto::Set(3)));
+        assert!(usize::read(Raw::Text("0")).is_err());
+        assert!(SocketAddr::read(Raw::Text("localhost:80")).is_ok());
     }
 }

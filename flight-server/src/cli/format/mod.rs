@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_table_has_a_count() {
         let text = String::from_utf8(written(Format::Table)).unwrap();
-        assert!(text.contains("│ id") && text.trim_end().ends_with("4 rows"), "{text}");
+        assert!(text.contains("id │ name") && text.trim_end().ends_with("4 rows"), "{text}");
     }
 
     #[test]

@@ -73,7 +73,9 @@ fn is_pattern(path: &Path) -> bool {
 fn pattern(path: &Path) -> Result<Vec<Input>, Failure> {
     let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
     let mut inputs = Vec::new();
-    for found in glob::glob(&path.to_string_lossy()).map_err(|error| wrong(&error))? {
+    // As in a shell, a pattern does not match hidden files.
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    for found in glob::glob_with(&path.to_string_lossy(), options).map_err(|error| wrong(&error))? {
         let found = found.map_err(|error| wrong(&error))?;
         inputs.extend(one(&found)?);
     }
