@@ -2,8 +2,7 @@
 
 use std::io::Result;
 
-const FILES: [&str; 3] =
-    ["proto/skein/v1/actions.proto", "proto/skein/v1/ingest.proto", "proto/skein/v1/ticket.proto"];
+const FILES: [&str; 3] = ["proto/skein/v1/actions.proto", "proto/skein/v1/ingest.proto", "proto/skein/v1/ticket.proto"];
 /// Messages that carry a secret: their `Debug` is written by hand.
 const SECRET: [&str; 3] = ["UserCreateRequest", "UserSetPasswordRequest", "TokenCreateResponse"];
 /// Messages that appear as JSON: those of the actions and of ingest.

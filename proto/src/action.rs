@@ -122,10 +122,11 @@ impl FromStr for Action {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.iter().copied().find(|action| action.name() == name).ok_or_else(|| Error::UnknownAction {
-            name: name.chars().take(100).collect(),
-            nearest: nearest(name),
-        })
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|action| action.name() == name)
+            .ok_or_else(|| Error::UnknownAction { name: name.chars().take(100).collect(), nearest: nearest(name) })
     }
 }
 

@@ -27,9 +27,11 @@ pub fn decode<T: Message + Default + DeserializeOwned>(body: &[u8]) -> Result<(T
         Some(b'{') => serde_json::from_slice(body)
             .map(|request| (request, BodyEncoding::Json))
             .map_err(|error| Error::Body { message, encoding: "JSON", reason: error.to_string() }),
-        Some(_) => T::decode(body)
-            .map(|request| (request, BodyEncoding::Protobuf))
-            .map_err(|error| Error::Body { message, encoding: "protobuf", reason: error.to_string() }),
+        Some(_) => T::decode(body).map(|request| (request, BodyEncoding::Protobuf)).map_err(|error| Error::Body {
+            message,
+            encoding: "protobuf",
+            reason: error.to_string(),
+        }),
     }
 }
 

@@ -9,7 +9,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The body of an action is neither the protobuf nor the JSON form of its request.
-    #[error("the body of '{message}' cannot be read as {encoding}: {reason}; `skein actions` and ListActions show its fields")]
+    #[error(
+        "the body of '{message}' cannot be read as {encoding}: {reason}; `skein actions` and ListActions show its fields"
+    )]
     Body {
         /// The request message that was expected.
         message: &'static str,

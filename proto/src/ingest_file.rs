@@ -97,7 +97,8 @@ impl IngestFile {
     }
 
     fn from_message(command: IngestFileCommand) -> Result<Self> {
-        let mode = IngestMode::try_from(command.mode).map_err(|_| wrong(format!("there is no mode {}", command.mode)))?;
+        let mode =
+            IngestMode::try_from(command.mode).map_err(|_| wrong(format!("there is no mode {}", command.mode)))?;
         let options = match command.options_json.as_str() {
             "" => Map::new(),
             text => serde_json::from_str(text).map_err(|error| wrong(format!("options_json: {error}")))?,

@@ -29,8 +29,7 @@ pub use v1::{
     BucketProbeRequest, BucketProbeResponse, CommandTicket, DatasetDropRequest, DatasetDropResponse, DatasetGcRequest,
     DatasetGcResponse, DatasetResyncRequest, DatasetResyncResponse, DatasetVerifyRequest, DatasetVerifyResponse,
     Encoding, Finding, IngestFileCommand, IngestMode, Pin, PreparedPayload, PutMetadata, QueryCancelRequest,
-    QueryCancelResponse, RejectedRow, StatementTicket, TableTicket, TicketPayload, TokenCreateRequest,
-    TokenCreateResponse, TokenRevokeRequest, TokenRevokeResponse, UserCreateRequest, UserCreateResponse,
-    UserDeleteRequest, UserDeleteResponse, UserSetPasswordRequest, UserSetPasswordResponse,
-    ticket_payload::Kind as TicketKind,
+    QueryCancelResponse, RejectedRow, StatementTicket, TicketPayload, TokenCreateRequest, TokenCreateResponse,
+    TokenRevokeRequest, TokenRevokeResponse, UserCreateRequest, UserCreateResponse, UserDeleteRequest,
+    UserDeleteResponse, UserSetPasswordRequest, UserSetPasswordResponse, ticket_payload::Kind as TicketKind,
 };

@@ -1,0 +1,19 @@
+//! One file per command family of Flight SQL.
+
+mod catalogs;
+mod ingest;
+mod keys;
+mod metadata;
+mod path;
+mod pattern;
+mod prepared;
+mod schemas;
+mod sql_info;
+mod statement;
+mod table_types;
+mod tables;
+mod update;
+mod xdbc_type_info;
+
+pub(crate) use metadata::Tables as MetadataTables;
+pub(crate) use tables::schema_message;

@@ -1,0 +1,253 @@
+//! The crate's front: one method per thing a Flight service asks for.
+
+use std::{fmt, sync::Arc};
+
+use arrow::array::RecordBatch;
+use arrow_flight::{FlightDescriptor, FlightInfo, Ticket};
+use arrow_schema::SchemaRef;
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use skein_model::{Clock, QueryId, SessionId};
+use skein_proto::{CommandTicket, TicketKey, TicketKind};
+use skein_query::{Engine, Session};
+
+use crate::{
+    ActionCreatePreparedStatementResult, Error, Ingest, Options, PutOutcome, PutStream, Result, ServerFacts,
+    command::MetadataTables,
+    encoding::Encoding,
+    request::{self, Metadata, Put, Request},
+    statement::{Running, Statements},
+};
+
+/// Batches of one schema, or the error that ends them.
+pub type BatchStream = BoxStream<'static, Result<RecordBatch, Error>>;
+
+/// What a DoGet sends.
+pub struct Answer {
+    /// The schema of every batch, and of the FlightInfo that led here.
+    pub schema: SchemaRef,
+    /// The batches. Dropping the stream cancels the work behind it.
+    pub stream: BatchStream,
+    /// The running query; `None` for metadata and for updates.
+    pub query_id: Option<QueryId>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("schema", &self.schema).field("query_id", &self.query_id).finish_non_exhaustive()
+    }
+}
+
+/// What became of a request to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// It was running and has been told to stop.
+    Cancelled,
+    /// It is not running (any more), or never could be stopped.
+    NotCancellable,
+}
+
+/// Flight SQL over one engine.
+#[derive(Debug)]
+pub struct FlightSql {
+    pub(crate) engine: Engine,
+    pub(crate) key: TicketKey,
+    pub(crate) facts: ServerFacts,
+    pub(crate) options: Options,
+    pub(crate) ingest: Arc<dyn Ingest>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) statements: Arc<Statements>,
+    pub(crate) running: Running,
+    pub(crate) metadata: MetadataTables,
+}
+
+impl FlightSql {
+    /// Flight SQL over `engine`.
+    ///
+    /// # Errors
+    /// When the constant metadata tables cannot be built, which is a defect.
+    pub fn new(
+        engine: Engine,
+        key: TicketKey,
+        facts: ServerFacts,
+        options: Options,
+        ingest: Arc<dyn Ingest>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let metadata = MetadataTables::new(&facts, &options)?;
+        let statements = Arc::new(Statements::new(&options));
+        let running = Running::default();
+        Ok(Self { engine, key, facts, options, ingest, clock, statements, running, metadata })
+    }
+
+    /// GetFlightInfo: every Flight SQL command, PATH, and commands that are plain text (SQL or a table's name).
+    /// Runs nothing: even an update runs in [`FlightSql::open`].
+    ///
+    /// For a prepared update, FlightInfo's schema is left empty. ADBC's DBAPI runs everything that way and, with a schema, would return before
+    /// the statement has run and cancel it; without, it waits for the stream's first message, which comes when the update is done.
+    ///
+    /// # Errors
+    /// Those of planning; `Unimplemented` for commands that Skein does not do.
+    pub async fn flight_info(&self, session: &Arc<Session>, descriptor: &FlightDescriptor) -> Result<FlightInfo> {
+        match Request::of_descriptor(descriptor)? {
+            Request::Sql(sql) => self.sql_info(session, descriptor, &sql).await,
+            Request::Prepared(handle) => self.prepared_info(session, descriptor, &handle).await,
+            Request::Table(parts) => self.table_info(session, descriptor, &parts).await,
+            Request::Metadata(command, bytes) => {
+                let schema = self.metadata.schema(&command);
+                let ticket = TicketKind::Command(CommandTicket { command: bytes });
+                self.info(session, descriptor, Some(&schema), Encoding::of(session), ticket)
+            }
+            Request::Wrapped(_) => Err(wrapped()),
+        }
+    }
+
+    /// GetSchema: the schema that [`FlightSql::open`] would stream for the descriptor.
+    ///
+    /// # Errors
+    /// As [`FlightSql::flight_info`].
+    pub async fn schema(&self, session: &Arc<Session>, descriptor: &FlightDescriptor) -> Result<SchemaRef> {
+        match Request::of_descriptor(descriptor)? {
+            Request::Sql(sql) => self.sql_schema(session, &sql).await,
+            Request::Prepared(handle) => self.prepared_schema(session, &handle).await,
+            Request::Table(parts) => self.table_schema(session, &parts).await,
+            Request::Metadata(command, _) => Ok(self.metadata.schema(&command)),
+            Request::Wrapped(_) => Err(wrapped()),
+        }
+    }
+
+    /// DoGet. Takes tickets of [`FlightSql::flight_info`], and whatever a descriptor's command may hold. An update has run to its
+    /// end when this returns; the ticket of an update works once.
+    ///
+    /// # Errors
+    /// For tickets that are forged, expired or another principal's; those of planning and of starting the query.
+    pub async fn open(&self, session: &Arc<Session>, ticket: &Ticket) -> Result<Answer> {
+        if TicketKey::is_ticket(&ticket.ticket) {
+            return self.open_signed(session, &ticket.ticket).await;
+        }
+        match Request::of_bytes("ticket", &ticket.ticket)? {
+            Request::Sql(sql) => self.open_sql(session, &sql).await,
+            Request::Prepared(handle) => self.open_prepared(session, &handle).await,
+            Request::Table(parts) => self.open_table(session, &parts).await,
+            Request::Metadata(command, _) => self.open_metadata(session, Encoding::of(session), command).await,
+            Request::Wrapped(ticket) => self.open_signed(session, &ticket).await,
+        }
+    }
+
+    async fn open_signed(&self, session: &Arc<Session>, ticket: &[u8]) -> Result<Answer> {
+        let payload = self.key.verify_ticket(ticket, &session.principal().name, self.now_ms())?;
+        let encoding = Encoding::from_proto(payload.encoding);
+        match payload.kind {
+            Some(TicketKind::Statement(statement)) => self.open_statement(session, statement, encoding).await,
+            Some(TicketKind::Command(CommandTicket { command })) => match Request::of_bytes("ticket", &command)? {
+                Request::Metadata(command, _) => self.open_metadata(session, encoding, command).await,
+                _ => Err(Error::invalid("the ticket holds a command that it cannot hold")),
+            },
+            None => Err(Error::invalid("the ticket is from a newer server; ask for a new one with GetFlightInfo")),
+        }
+    }
+
+    async fn open_metadata(&self, session: &Arc<Session>, encoding: Encoding, command: Metadata) -> Result<Answer> {
+        let batch = self.metadata.answer(session, encoding, command).await?;
+        let schema = batch.schema();
+        Ok(Answer { schema, stream: stream::iter([Ok(batch)]).boxed(), query_id: None })
+    }
+
+    /// Whether a DoPut with this descriptor is for [`FlightSql::put`].
+    pub fn handles_put(descriptor: &FlightDescriptor) -> bool {
+        Put::is_sql(descriptor)
+    }
+
+    /// DoPut of a Flight SQL command: updates, bound parameters, bulk ingest.
+    ///
+    /// # Errors
+    /// Those of the statement or the ingest; nothing is visible of one that failed.
+    pub async fn put(
+        &self,
+        session: &Arc<Session>,
+        descriptor: &FlightDescriptor,
+        upload: PutStream,
+    ) -> Result<PutOutcome> {
+        match Put::of_descriptor(descriptor)? {
+            Put::Update(sql) => self.put_update(session, &sql).await,
+            Put::PreparedUpdate(handle) => self.put_prepared_update(session, &handle, upload).await,
+            Put::Bind(handle) => self.put_bind(session, &handle, upload).await,
+            Put::Ingest(command) => self.put_ingest(session, command, upload).await,
+        }
+    }
+
+    /// The action CreatePreparedStatement. The result goes to the client inside an [`Any`](arrow_flight::sql::Any).
+    ///
+    /// # Errors
+    /// Those of planning.
+    pub async fn create_prepared(
+        &self,
+        session: &Arc<Session>,
+        query: &str,
+    ) -> Result<ActionCreatePreparedStatementResult> {
+        self.prepare(session, query).await
+    }
+
+    /// The action ClosePreparedStatement. Closing twice is fine.
+    ///
+    /// # Errors
+    /// For a handle that is forged or another principal's.
+    pub async fn close_prepared(&self, session: &Arc<Session>, handle: &[u8]) -> Result<()> {
+        self.forget(session, handle).await
+    }
+
+    /// The other actions of Flight SQL (transactions, savepoints, Substrait): an `Unimplemented` that names the action.
+    /// `None` when `name` is none of them.
+    pub fn unsupported_action(name: &str) -> Option<Error> {
+        request::unsupported_action(name)
+    }
+
+    /// ListFlights: datasets, views, external and temporary tables as PATH descriptors. `criteria`: empty for all, or a LIKE pattern
+    /// for the table's name or `schema.table`.
+    ///
+    /// # Errors
+    /// `InvalidInput` for criteria that are not UTF-8; those of the catalog.
+    pub async fn flights(&self, session: &Arc<Session>, criteria: &[u8]) -> Result<Vec<FlightInfo>> {
+        self.list(session, criteria).await
+    }
+
+    /// The actions CancelFlightInfo and CancelQuery: stops what runs for the tickets in `info`.
+    ///
+    /// # Errors
+    /// `InvalidInput` when there is no ticket of this server in it; for tickets that are forged or another principal's.
+    pub fn cancel(&self, session: &Session, info: &FlightInfo) -> Result<CancelOutcome> {
+        let tickets: Vec<_> = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()).collect();
+        if tickets.is_empty() {
+            return Err(Error::invalid("the FlightInfo has no ticket; send the one that GetFlightInfo answered with"));
+        }
+        let mut outcome = CancelOutcome::NotCancellable;
+        for ticket in tickets {
+            // What an expired ticket started can still be stopped.
+            let payload = self.key.verify_ticket(&ticket.ticket, &session.principal().name, 0)?;
+            let Some(TicketKind::Statement(statement)) = payload.kind else { continue };
+            for query in self.running.of(&statement.statement_id) {
+                if self.engine.cancel(query) {
+                    outcome = CancelOutcome::Cancelled;
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Says that something changed that did not go through here (an upload to a PATH, a file, an action), so that prepared statements
+    /// planned before it are planned again.
+    pub fn note_change(&self) {
+        self.statements.note_change();
+    }
+
+    /// Forgets the plans of a session that has ended, and with them its temporary tables.
+    pub fn close_session(&self, session: SessionId) {
+        self.statements.close_session(session);
+    }
+}
+
+fn wrapped() -> Error {
+    Error::invalid("TicketStatementQuery is a ticket; send it by DoGet")
+}

@@ -1,0 +1,141 @@
+//! Plans and bound parameters that are kept for a while. Everything in here can be made again from a ticket or a handle, except parameters that were too
+//! large to travel.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use moka::future::Cache;
+use skein_model::SessionId;
+use skein_query::Plan;
+
+use super::Parameters;
+use crate::Options;
+
+/// How long a prepared statement's plan serves executions without being made again. What this server changes is seen at once
+/// (`changes`); this bounds how old the snapshots may be that a change by another server replaced.
+const REUSE: Duration = Duration::from_millis(100);
+
+/// A statement that is planned for one run.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    /// With parameters, if any, not bound yet.
+    pub plan: Plan,
+    /// Whose temporary tables it may read.
+    pub session: SessionId,
+}
+
+/// A prepared statement's plan, and when it was made.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    pub planned: Planned,
+    at: Instant,
+    changes: u64,
+}
+
+/// What is kept between requests.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    /// By the statement id in a ticket.
+    planned: Cache<String, Planned>,
+    /// By the statement id in a handle.
+    prepared: Cache<String, Prepared>,
+    /// By an id of their own, or by the statement id in a handle.
+    parameters: Cache<String, Parameters>,
+    /// Tickets of updates that ran.
+    spent: Cache<String, ()>,
+    /// How many times something changed on this server.
+    changes: AtomicU64,
+}
+
+impl Statements {
+    pub(crate) fn new(options: &Options) -> Self {
+        let idle = options.cache_idle;
+        Self {
+            planned: Cache::builder()
+                .max_capacity(options.cache_statements)
+                .time_to_idle(idle)
+                .support_invalidation_closures()
+                .build(),
+            prepared: Cache::builder()
+                .max_capacity(options.cache_statements)
+                .time_to_idle(idle)
+                .support_invalidation_closures()
+                .build(),
+            parameters: Cache::builder()
+                .weigher(|_, parameters: &Parameters| u32::try_from(parameters.memory_bytes()).unwrap_or(u32::MAX))
+                .max_capacity(options.cached_parameter_bytes)
+                .time_to_idle(idle)
+                .build(),
+            // Twice as long as a ticket is valid, so that no valid ticket is forgotten.
+            spent: Cache::builder().max_capacity(1 << 20).time_to_live(options.ticket_ttl * 2).build(),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) async fn keep_planned(&self, id: String, planned: Planned) {
+        self.planned.insert(id, planned).await;
+    }
+
+    pub(crate) async fn planned(&self, id: &str) -> Option<Planned> {
+        self.planned.get(id).await
+    }
+
+    pub(crate) async fn keep_prepared(&self, id: String, planned: Planned) {
+        let prepared = Prepared { planned, at: Instant::now(), changes: self.changes.load(Ordering::SeqCst) };
+        self.prepared.insert(id, prepared).await;
+    }
+
+    /// The plan of a prepared statement, whatever its age; good for its text, its parameters and its kind.
+    pub(crate) async fn prepared(&self, id: &str) -> Option<Prepared> {
+        self.prepared.get(id).await
+    }
+
+    /// Whether a prepared statement's plan still reads what is current.
+    pub(crate) fn is_current(&self, prepared: &Prepared) -> bool {
+        prepared.changes == self.changes.load(Ordering::SeqCst) && prepared.at.elapsed() < REUSE
+    }
+
+    pub(crate) async fn forget_prepared(&self, id: &str) {
+        self.prepared.invalidate(id).await;
+        self.parameters.invalidate(id).await;
+    }
+
+    pub(crate) async fn keep_parameters(&self, id: String, parameters: Parameters) {
+        self.parameters.insert(id, parameters).await;
+    }
+
+    pub(crate) async fn parameters(&self, id: &str) -> Option<Parameters> {
+        self.parameters.get(id).await
+    }
+
+    /// True the first time it is asked for an id.
+    pub(crate) async fn spend(&self, id: String) -> bool {
+        self.spent.entry(id).or_insert(()).await.is_fresh()
+    }
+
+    /// Something changed: plans made before may read what is no longer current.
+    pub(crate) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Lets go of the plans made in a session.
+    pub(crate) fn close_session(&self, session: SessionId) {
+        // An error would mean that closures are not supported; they are, see above.
+        let _ = self.planned.invalidate_entries_if(move |_, planned| planned.session == session);
+        let _ = self.prepared.invalidate_entries_if(move |_, prepared| prepared.planned.session == session);
+    }
+}
+
+/// So that a failed update counts as a change, too: nobody knows how far it got.
+pub(crate) struct NoteChange<'a>(pub &'a Arc<Statements>);
+
+impl Drop for NoteChange<'_> {
+    fn drop(&mut self) {
+        self.0.note_change();
+    }
+}

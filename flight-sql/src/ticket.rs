@@ -1,0 +1,106 @@
+//! FlightInfos and the signed tickets in them.
+
+use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
+use arrow_schema::Schema;
+use prost_types::Timestamp;
+use skein_proto::{Pin, StatementTicket, TicketKind, TicketPayload};
+use skein_query::{Pins, Session};
+
+use crate::{Error, FlightSql, Result, command::schema_message, encoding::Encoding};
+
+/// Statements up to this length travel in tickets and handles; longer ones stay on the server.
+const INLINE_SQL_BYTES: usize = 256 << 10;
+
+/// The text to put into a ticket or a handle.
+pub(crate) fn inline_sql(sql: &str) -> String {
+    if sql.len() <= INLINE_SQL_BYTES { sql.to_owned() } else { String::new() }
+}
+
+/// The text of a ticket or a handle.
+pub(crate) fn required_sql(sql: &str) -> Result<&str> {
+    if sql.is_empty() { Err(Error::StatementGone) } else { Ok(sql) }
+}
+
+pub(crate) fn pins_to_proto(pins: &Pins) -> Vec<Pin> {
+    pins.iter().map(|(dataset, version)| Pin { dataset: dataset.to_string(), version: *version }).collect()
+}
+
+pub(crate) fn pins_from_proto(pins: &[Pin]) -> Result<Pins> {
+    pins.iter()
+        .map(|pin| {
+            let dataset = pin.dataset.parse().map_err(|_| Error::invalid("the ticket names a dataset wrongly"))?;
+            Ok((dataset, pin.version))
+        })
+        .collect()
+}
+
+impl FlightSql {
+    /// Milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.now().timestamp_millis()).unwrap_or(0)
+    }
+
+    fn expiry_ms(&self) -> u64 {
+        self.now_ms().saturating_add(u64::try_from(self.options.ticket_ttl.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// A FlightInfo with one endpoint, on this server. Without a schema it leaves it to the stream to tell.
+    pub(crate) fn info(
+        &self,
+        session: &Session,
+        descriptor: &FlightDescriptor,
+        schema: Option<&Schema>,
+        encoding: Encoding,
+        kind: TicketKind,
+    ) -> Result<FlightInfo> {
+        let runs_once = matches!(&kind, TicketKind::Statement(StatementTicket { update: true, .. }));
+        let expires_unix_ms = self.expiry_ms();
+        let payload = TicketPayload {
+            expires_unix_ms,
+            principal: session.principal().name.clone(),
+            encoding: encoding.to_proto(),
+            kind: Some(kind),
+        };
+        let mut endpoint = FlightEndpoint::new().with_ticket(Ticket::new(self.key.sign_ticket(&payload)));
+        if !runs_once {
+            // An expiration time says, too, that the ticket may be used again until then.
+            endpoint = endpoint.with_expiration_time(timestamp(expires_unix_ms));
+        }
+        let mut info = FlightInfo::new().with_endpoint(endpoint).with_descriptor(descriptor.clone()).with_ordered(true);
+        if let Some(schema) = schema {
+            info.schema = schema_message(schema)?;
+        }
+        Ok(info)
+    }
+}
+
+fn timestamp(unix_ms: u64) -> Timestamp {
+    let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(unix_ms % 1000).unwrap_or(0) * 1_000_000;
+    Timestamp { seconds, nanos }
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_model::DatasetId;
+
+    use super::*;
+
+    #[test]
+    fn pins_survive() {
+        let pins = Pins::from([(DatasetId::generate(), 3), (DatasetId::generate(), 1)]);
+        assert_eq!(pins_from_proto(&pins_to_proto(&pins)).unwrap(), pins);
+        assert!(pins_from_proto(&[Pin { dataset: "x".into(), version: 1 }]).is_err());
+    }
+
+    #[test]
+    fn long_statements_stay_at_home() {
+        assert_eq!(inline_sql("select 1"), "select 1");
+        assert!(matches!(required_sql(&inline_sql(&" ".repeat(INLINE_SQL_BYTES + 1))), Err(Error::StatementGone)));
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(timestamp(1_234), Timestamp { seconds: 1, nanos: 234_000_000 });
+    }
+}
