@@ -117,12 +117,13 @@ struct Transfer<'a> {
 impl Transfer<'_> {
     /// Decodes `parallelism` pieces at a time and writes them in the order of the file.
     async fn all(&mut self, run: &mut Run, parallelism: usize) -> Result<()> {
-        let events = &mut run.events;
-        let file = run.file.clone();
-        let work = futures::stream::poll_fn(|context| events.poll_recv(context));
-        let mut decoded = std::pin::pin!(work.map(|event| decode(event, &file)).buffered(parallelism));
-        while let Some(piece) = decoded.next().await {
-            self.piece(piece?).await?;
+        {
+            let Run { file, events, .. } = &mut *run;
+            let work = futures::stream::poll_fn(|context| events.poll_recv(context));
+            let mut decoded = std::pin::pin!(work.map(|event| decode(event, file)).buffered(parallelism));
+            while let Some(piece) = decoded.next().await {
+                self.piece(piece?).await?;
+            }
         }
         run.outcome().await
     }

@@ -3,7 +3,7 @@
 use arrow::{
     array::RecordBatch,
     compute::concat_batches,
-    datatypes::{DataType, Field, SchemaRef},
+    datatypes::{Field, SchemaRef},
     error::ArrowError,
 };
 use arrow_csv::ReaderBuilder;
@@ -198,7 +198,7 @@ fn position(reader: &csv::Reader<&[u8]>, chunk: &Chunk) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::{array::AsArray, datatypes::{Int64Type, Schema}};
+    use arrow::{array::AsArray, datatypes::{DataType, Int64Type, Schema}};
     use bytes::Bytes;
 
     use super::*;
