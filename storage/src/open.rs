@@ -17,10 +17,10 @@ const MAX_NAME: usize = 63;
 pub(crate) fn build(config: &BucketConfig) -> Result<(Arc<dyn ObjectStore>, RetryPolicy)> {
     check_name(&config.name)?;
     let place = Place::parse(config)?;
-    if matches!(place, Place::Memory | Place::Local(_)) {
-        if let Some(key) = config.options.keys().next() {
-            return Err(refused(config, format!("a bucket at '{}' takes no option '{key}'; remove it", config.url)));
-        }
+    if matches!(place, Place::Memory | Place::Local(_))
+        && let Some(key) = config.options.keys().next()
+    {
+        return Err(refused(config, format!("a bucket at '{}' takes no option '{key}'; remove it", config.url)));
     }
     match place {
         Place::Memory => Ok((Arc::new(InMemory::new()), RetryPolicy::local())),

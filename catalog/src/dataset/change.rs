@@ -1,0 +1,256 @@
+//! What can be committed, and what a change becomes when it meets the newest state.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use arrow_schema::SchemaRef;
+use chrono::{DateTime, Utc};
+use skein_model::{FileId, Version};
+use ulid::Ulid;
+
+use crate::{
+    Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo, StoredSchema, fingerprint,
+    log::{Delta, State},
+    persisted,
+    schema::{assign, check_assigned, without_schema_id},
+};
+
+/// A change to be committed as one new snapshot.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What sort of change.
+    pub operation: Operation,
+    /// Files that join.
+    pub added: Vec<DataFile>,
+    /// Files that leave, before the others join. A `Replace` removes all files, whatever stands here.
+    pub removed: Vec<FileId>,
+    /// The new columns; for `Replace` only. Must carry the field ids that [`crate::Dataset::plan_schema`] assigned.
+    pub schema: Option<SchemaRef>,
+    /// The version the change is based on. `None`: whatever is newest when the commit succeeds.
+    pub read_version: Option<Version>,
+    /// When this dataset has a snapshot with the same key already, nothing is committed.
+    pub idempotency_key: Option<String>,
+}
+
+impl Change {
+    /// An append of `added` that goes onto whatever is newest.
+    pub fn append(added: Vec<DataFile>) -> Self {
+        Self {
+            operation: Operation::Append,
+            added,
+            removed: Vec::new(),
+            schema: None,
+            read_version: None,
+            idempotency_key: None,
+        }
+    }
+}
+
+/// The outcome of a commit.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// The version that holds the change.
+    pub version: Version,
+    /// Its snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// The idempotency key was there already; nothing was added.
+    pub duplicate: bool,
+}
+
+/// What becomes of a change on top of a state.
+pub(super) enum Prepared {
+    /// The next log entry.
+    Next(Box<Delta>),
+    /// The idempotency key is in this version already.
+    Duplicate(Version),
+}
+
+/// A change with what does not depend on the state it meets.
+pub(super) struct Proposal<'a> {
+    change: Change,
+    actor: &'a Actor,
+    files: Vec<Arc<DataFile>>,
+    /// The new columns.
+    schema: Option<StoredSchema>,
+    table: String,
+}
+
+impl<'a> Proposal<'a> {
+    pub(super) fn new(mut change: Change, actor: &'a Actor, table: String) -> Result<Self> {
+        if change.schema.is_some() && change.operation != Operation::Replace {
+            return Err(Error::InvalidInput(format!("'{}' cannot change the columns; use replace", change.operation)));
+        }
+        if change.operation == Operation::Append && !change.removed.is_empty() {
+            return Err(Error::InvalidInput("an append removes no files".to_owned()));
+        }
+        let schema = match change.schema.take() {
+            None => None,
+            Some(schema) => {
+                check_assigned(&schema)?;
+                Some(StoredSchema(without_schema_id(&schema)))
+            }
+        };
+        let files = std::mem::take(&mut change.added).into_iter().map(Arc::new).collect();
+        Ok(Self { change, actor, files, schema, table })
+    }
+
+    pub(super) fn table(&self) -> String {
+        format!("table '{}'", self.table)
+    }
+
+    pub(super) fn conflict(&self, reason: String) -> Error {
+        Error::Conflict { what: self.table(), reason }
+    }
+
+    /// The next log entry on top of `state`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] and [`Error::NotFound`] when `state` rules the change out; a newer state may say otherwise.
+    pub(super) fn prepare(&self, state: &State, now: DateTime<Utc>) -> Result<Prepared> {
+        if let Some(info) = state.dropped() {
+            let hint = format!("; it was dropped by {} at {}", info.author, info.timestamp);
+            return Err(Error::NotFound { what: "table", name: self.table.clone(), hint });
+        }
+        if let Some(version) = self.change.idempotency_key.as_deref().and_then(|key| state.find_key(key)) {
+            return Ok(Prepared::Duplicate(version));
+        }
+        self.check_base(state)?;
+        let columns = self.columns(state)?;
+        let added = self.stamped_files(columns.schema_id);
+        let delta = Delta {
+            format: persisted::FORMAT,
+            dataset: state.dataset(),
+            info: self.info(state, &added, columns.fingerprint, now),
+            schema_id: columns.schema_id,
+            last_field_id: columns.last_field_id,
+            schema: columns.changed,
+            properties: BTreeMap::new(),
+            removed_all: self.removes_all(),
+            removed: if self.removes_all() { Vec::new() } else { self.change.removed.clone() },
+            added,
+        };
+        // What is written once is there for ever, so it must be right.
+        state.check_fits(&delta).map_err(|misfit| Error::InvalidInput(format!("the change is not valid: {misfit}")))?;
+        Ok(Prepared::Next(Box::new(delta)))
+    }
+
+    fn removes_all(&self) -> bool {
+        self.change.operation == Operation::Replace
+    }
+
+    /// Whether the change still makes sense on top of this state.
+    fn check_base(&self, state: &State) -> Result<()> {
+        let current = state.snapshot();
+        let base = self.change.read_version;
+        if self.removes_all() && base.is_some_and(|v| v != current.version) {
+            let base = base.unwrap_or_default();
+            return Err(
+                self.conflict(format!("it is at version {} now, the change was based on {base}", current.version))
+            );
+        }
+        if let Some(id) = self.change.removed.iter().filter(|_| !self.removes_all()).find(|id| !state.has_file(id)) {
+            return Err(
+                self.conflict(format!("file {id}, which the change removes, is gone at version {}", current.version))
+            );
+        }
+        if self.schema.is_none() {
+            let other = |f: &&Arc<DataFile>| f.schema_id != 0 && f.schema_id != current.schema_id;
+            if self.change.operation == Operation::Append && self.files.iter().any(|f| other(&f)) {
+                return Err(self.conflict("its columns were replaced while the rows were written".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns after the change.
+    fn columns(&self, state: &State) -> Result<Columns> {
+        let current = state.snapshot();
+        let unchanged = || Columns {
+            schema_id: current.schema_id,
+            changed: None,
+            last_field_id: state.last_field_id(),
+            fingerprint: current.info.schema_fingerprint.clone(),
+        };
+        let Some(schema) = self.schema.as_ref().filter(|s| *s != state.stored_schema()) else { return Ok(unchanged()) };
+        let expected = assign(&schema.0, Some(&state.stored_schema().0), state.last_field_id());
+        if expected.schema != schema.0 {
+            return Err(
+                self.conflict("its columns were changed since field ids were assigned to the new ones".to_owned())
+            );
+        }
+        Ok(Columns {
+            schema_id: current.schema_id + 1,
+            changed: Some(schema.clone()),
+            last_field_id: expected.last_field_id,
+            fingerprint: fingerprint(&schema.0),
+        })
+    }
+
+    /// Files of a replacement belong to the schema that the commit numbers; others know theirs.
+    fn stamped_files(&self, schema_id: u32) -> Vec<Arc<DataFile>> {
+        let unknown = |f: &DataFile| f.schema_id == 0 || self.schema.is_some();
+        self.files
+            .iter()
+            .map(|f| if unknown(f) { Arc::new(DataFile { schema_id, ..f.as_ref().clone() }) } else { Arc::clone(f) })
+            .collect()
+    }
+
+    fn info(&self, state: &State, added: &[Arc<DataFile>], print: String, now: DateTime<Utc>) -> SnapshotInfo {
+        let current = state.snapshot();
+        let removed = self.removed_counts(state);
+        let joining = Counts::of(added.iter());
+        SnapshotInfo {
+            version: current.version + 1,
+            timestamp: now.max(current.info.timestamp),
+            author: self.actor.principal.clone(),
+            reason: self.actor.reason.clone(),
+            operation: self.change.operation,
+            rows_added: joining.rows,
+            rows_removed: removed.rows,
+            files_added: joining.files,
+            files_removed: removed.files,
+            rows: current.rows - removed.rows + joining.rows,
+            bytes: current.bytes - removed.bytes + joining.bytes,
+            files: current.files.len() as u64 - removed.files + joining.files,
+            schema_fingerprint: print,
+            idempotency_key: self.change.idempotency_key.clone(),
+            parent: Some(current.version),
+            commit_id: Ulid::new(),
+        }
+    }
+
+    fn removed_counts(&self, state: &State) -> Counts {
+        let current = state.snapshot();
+        if self.removes_all() {
+            return Counts { files: current.files.len() as u64, rows: current.rows, bytes: current.bytes };
+        }
+        if self.change.removed.is_empty() {
+            return Counts::default();
+        }
+        let removed: HashSet<_> = self.change.removed.iter().collect();
+        Counts::of(current.files.iter().filter(|f| removed.contains(&f.id)))
+    }
+}
+
+/// The columns of the next version.
+struct Columns {
+    schema_id: u32,
+    changed: Option<StoredSchema>,
+    last_field_id: i32,
+    fingerprint: String,
+}
+
+#[derive(Default)]
+struct Counts {
+    files: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Counts {
+    fn of<'f>(files: impl Iterator<Item = &'f Arc<DataFile>>) -> Self {
+        files.fold(Self::default(), |c, f| Self { files: c.files + 1, rows: c.rows + f.rows, bytes: c.bytes + f.bytes })
+    }
+}

@@ -1,0 +1,84 @@
+//! The commit protocol: the next version of a dataset is whatever object is created first under its key.
+//!
+//! A writer that comes second reads what the first one wrote and tries the version after that, if its change still
+//! makes sense there. Nobody waits for anybody, no lock is held, and a writer that dies leaves nothing half-done.
+
+use std::time::Duration;
+
+use skein_storage::PutNew;
+
+use super::{
+    Dataset,
+    change::{Change, Committed, Prepared, Proposal},
+};
+use crate::{Actor, Error, Result, log, persisted};
+
+/// How often a commit is tried before it gives up: other writers got there first each time.
+const ATTEMPTS: u32 = 100;
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn commit(dataset: &Dataset, change: Change, actor: &Actor) -> Result<Committed> {
+    let shared = &dataset.shared;
+    shared.bucket().writable()?;
+    let proposal = Proposal::new(change, actor, dataset.name().to_string())?;
+    let _turn = shared.turn_to_commit().await?;
+    // What is known may be out of date. The create finds that out; only a refusal must not rest on old knowledge.
+    let mut up_to_date = !shared.is_loaded();
+    if up_to_date {
+        shared.catch_up().await?;
+    }
+    for attempt in 0..ATTEMPTS {
+        let now = shared.clock().now();
+        let delta = match shared.with(|state| proposal.prepare(state, now))? {
+            Ok(Prepared::Next(delta)) => delta,
+            Ok(Prepared::Duplicate(version)) => {
+                let snapshot = dataset.version(version).await?;
+                return Ok(Committed { version, snapshot, duplicate: true });
+            }
+            Err(_) if !up_to_date => {
+                shared.catch_up().await?;
+                up_to_date = true;
+                continue;
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        if let Some(committed) = create(dataset, &proposal, *delta).await? {
+            shared.checkpoint_if_due();
+            return Ok(committed);
+        }
+        shared.catch_up().await?;
+        up_to_date = true;
+        tokio::time::sleep(pause(attempt)).await;
+    }
+    Err(proposal.conflict(format!("{ATTEMPTS} attempts to commit all came second")))
+}
+
+/// Tries to be the one who creates the version. `None`: another writer was.
+async fn create(dataset: &Dataset, proposal: &Proposal<'_>, delta: log::Delta) -> Result<Option<Committed>> {
+    let shared = &dataset.shared;
+    let version = delta.info.version;
+    let bytes = persisted::encode(&delta)?;
+    match shared.bucket().put_new(&log::delta_key(dataset.id(), version), bytes).await {
+        Ok(PutNew::Created) => {
+            let snapshot = match shared.adopt(delta)? {
+                Some(snapshot) => snapshot,
+                // Somebody has read it, and more, before this task got to it.
+                None => dataset.version(version).await?,
+            };
+            tracing::debug!(dataset = %dataset.id(), version, "committed");
+            Ok(Some(Committed { version, snapshot, duplicate: false }))
+        }
+        Ok(PutNew::Exists) => Ok(None),
+        Err(source @ skein_storage::Error::Ambiguous { .. }) => {
+            Err(Error::CommitUnknown { what: proposal.table(), version, source })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Grows with the attempts, at random, so that writers who collided do not collide again.
+fn pause(attempt: u32) -> Duration {
+    let longest = Duration::from_millis(1 << attempt.min(10)).min(LONGEST_PAUSE);
+    longest.mul_f64(rand::random_range(0.0..1.0))
+}

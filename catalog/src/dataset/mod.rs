@@ -1,0 +1,206 @@
+//! A handle on one dataset.
+
+mod change;
+mod commit;
+mod shared;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+};
+
+use arrow_schema::SchemaRef;
+use chrono::{DateTime, Utc};
+use skein_model::{DatasetId, FileId, TableName, Version};
+use skein_storage::Bucket;
+
+pub use self::change::{Change, Committed};
+pub(crate) use self::shared::Shared;
+use crate::{
+    Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo, log,
+    schema::{assign, validate},
+};
+
+/// Which snapshot is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// The newest.
+    Latest,
+    /// The one with this number.
+    Version(Version),
+    /// The newest that is not younger than this.
+    Timestamp(DateTime<Utc>),
+}
+
+/// One dataset, under the name it was resolved by. Cheap to clone; all clones share what is known about its log.
+#[derive(Clone)]
+pub struct Dataset {
+    name: TableName,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataset").field("name", &self.name).field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl Dataset {
+    pub(crate) fn new(name: TableName, shared: Arc<Shared>) -> Self {
+        Self { name, shared }
+    }
+
+    /// Its id, for as long as it exists.
+    pub fn id(&self) -> DatasetId {
+        self.shared.id()
+    }
+
+    /// The name it was resolved by.
+    pub fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    /// Where its files are.
+    pub fn bucket(&self) -> &Bucket {
+        self.shared.bucket()
+    }
+
+    /// A snapshot. [`At::Latest`] sees every commit that was acknowledged before the call, by any server, unless the
+    /// catalog was opened with a `refresh` above zero.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such snapshot (the message says which there are), and for the latest one
+    /// of a dataset that was dropped.
+    pub async fn snapshot(&self, at: At) -> Result<Arc<Snapshot>> {
+        match at {
+            At::Latest => {
+                self.shared.refresh().await?;
+                self.shared.with(|state| self.check_alive(state).map(|()| Arc::clone(state.snapshot())))?
+            }
+            At::Version(version) => self.version(version).await,
+            At::Timestamp(time) => {
+                self.shared.refresh().await?;
+                let version = self.shared.with(|state| {
+                    self.check_alive(state)?;
+                    state.version_at(time).ok_or_else(|| self.not_yet(time, state.history()))
+                })??;
+                self.version(version).await
+            }
+        }
+    }
+
+    /// What every snapshot did, newest first.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn history(&self) -> Result<Vec<SnapshotInfo>> {
+        self.shared.refresh().await?;
+        self.shared.with(|state| state.history().iter().rev().map(|info| info.as_ref().clone()).collect())
+    }
+
+    /// Commits a change as the next version. Commits of the same dataset from anywhere are put in one order; an append
+    /// is rebased onto whatever got there first.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the change cannot be rebased, [`Error::NotFound`] when the dataset was dropped,
+    /// [`Error::InvalidInput`] when the change makes no sense. After any of these nothing has changed and the files of
+    /// the change may be deleted. After [`Error::CommitUnknown`] they must be kept.
+    pub async fn commit(&self, change: Change, actor: &Actor) -> Result<Committed> {
+        if matches!(change.operation, Operation::Create | Operation::Drop) {
+            let operation = change.operation;
+            return Err(Error::InvalidInput(format!("'{operation}' is not a change of a dataset; use the catalog")));
+        }
+        commit::commit(self, change, actor).await
+    }
+
+    /// `schema` with field ids, for a [`Operation::Replace`] that changes the columns: give it to the writer and then
+    /// to [`Change::schema`]. Columns that keep their name and type keep their id.
+    ///
+    /// # Errors
+    /// When a dataset cannot have these columns.
+    pub async fn plan_schema(&self, schema: &SchemaRef) -> Result<SchemaRef> {
+        validate(schema)?;
+        self.shared.refresh().await?;
+        self.shared.with(|state| assign(schema, Some(&state.stored_schema().0), state.last_field_id()).schema)
+    }
+
+    /// The version that was committed with this idempotency key, if there is one. Worth asking before a long ingest.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn find_key(&self, idempotency_key: &str) -> Result<Option<Version>> {
+        self.shared.refresh().await?;
+        self.shared.with(|state| state.find_key(idempotency_key))
+    }
+
+    /// Every file that any version in the log refers to, with its newest record.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn referenced_files(&self) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
+        self.shared.refresh().await?;
+        let newest = self.shared.with(|state| state.snapshot().version)?;
+        let reader = self.shared.reader();
+        let mut files = HashMap::new();
+        for from in (1..=newest).step_by(256) {
+            for delta in reader.deltas(from, newest.min(from + 255)).await?.into_iter().flatten() {
+                files.extend(delta.added.into_iter().map(|f| (f.id, f)));
+            }
+        }
+        Ok(files.into_iter().collect())
+    }
+
+    /// The key of a data file in [`Dataset::bucket`].
+    pub fn data_key(&self, file: FileId) -> String {
+        log::data_key(self.id(), file)
+    }
+
+    /// The newest entry of the log, whether the dataset was dropped or not.
+    pub(crate) async fn newest_info(&self) -> Result<SnapshotInfo> {
+        self.shared.refresh().await?;
+        self.shared.with(|state| state.snapshot().info.clone())
+    }
+
+    /// Ends the log: nothing can be committed after this.
+    pub(crate) async fn seal(&self, actor: &Actor) -> Result<()> {
+        let change = Change { operation: Operation::Drop, ..Change::append(Vec::new()) };
+        match commit::commit(self, change, actor).await {
+            // Dropped by somebody else at the same time.
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn version(&self, version: Version) -> Result<Arc<Snapshot>> {
+        if let Some(snapshot) = self.shared.known(version) {
+            return Ok(snapshot);
+        }
+        self.shared.refresh().await?;
+        let newest = self.shared.with(|state| Arc::clone(state.snapshot()))?;
+        if version == newest.version {
+            return Ok(newest);
+        }
+        if version == 0 || version > newest.version {
+            let hint = format!(" in table '{}'; versions 1 to {} exist", self.name, newest.version);
+            return Err(Error::NotFound { what: "version", name: version.to_string(), hint });
+        }
+        self.shared.load(version).await
+    }
+
+    fn check_alive(&self, state: &log::State) -> Result<()> {
+        match state.dropped() {
+            None => Ok(()),
+            Some(info) => {
+                let hint = format!("; it was dropped by {} at {}", info.author, info.timestamp);
+                Err(Error::NotFound { what: "table", name: self.name.to_string(), hint })
+            }
+        }
+    }
+
+    fn not_yet(&self, time: DateTime<Utc>, history: &[Arc<SnapshotInfo>]) -> Error {
+        let first = history.first().map(|info| info.timestamp.to_string()).unwrap_or_default();
+        let hint = format!(" at {time}; its first version is of {first}");
+        Error::NotFound { what: "table", name: self.name.to_string(), hint }
+    }
+}

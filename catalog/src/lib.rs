@@ -1,0 +1,35 @@
+//! The catalog: which tables there are, what every version of them consists of, and how that changes.
+//!
+//! A [`Dataset`] is an immutable history of [`Snapshot`]s. A change is a [`Change`], committed by creating the next
+//! numbered object of the dataset's log; whoever creates it first wins and the other rebases or gets a conflict.
+//! Names, views, external tables, schemas, users and tokens are versioned [`Documents`] changed in the same way, so
+//! any number of servers can share a bucket without a leader.
+
+mod catalog;
+mod dataset;
+mod documents;
+mod error;
+#[cfg(test)]
+mod golden;
+mod log;
+mod names;
+mod persisted;
+mod schema;
+mod snapshot;
+mod stats;
+
+pub mod accounts;
+pub mod maintenance;
+pub mod writer;
+
+pub use accounts::Accounts;
+pub use catalog::{Actor, Catalog, CatalogOptions};
+pub use dataset::{At, Change, Committed, Dataset};
+pub use documents::Documents;
+pub use error::{Error, Result};
+pub use names::{Entry, EntryKind, ExternalSpec, NewDataset, ViewSpec};
+pub use schema::{
+    FIELD_ID_KEY, SCHEMA_ID_KEY, StoredSchema, field_id, fingerprint, schema_id, strip_field_ids, type_name,
+};
+pub use snapshot::{Operation, Snapshot, SnapshotInfo};
+pub use stats::{ColumnStats, DataFile, StatValue};

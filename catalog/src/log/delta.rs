@@ -1,0 +1,129 @@
+//! The persisted form of one version: what it changed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use skein_model::{DatasetId, FileId};
+
+use crate::{DataFile, SnapshotInfo, StoredSchema};
+
+/// What stands in `tables/<dataset>/log/<version>.json`. The commit id in `info` makes it unlike any other attempt's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Delta {
+    pub(crate) format: u32,
+    pub(crate) dataset: DatasetId,
+    pub(crate) info: SnapshotInfo,
+    /// The number of the schema from this version on.
+    pub(crate) schema_id: u32,
+    /// The highest field id given so far.
+    pub(crate) last_field_id: i32,
+    /// The schema with field ids, in versions that change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<StoredSchema>,
+    /// Properties, in the first version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) properties: BTreeMap<String, String>,
+    /// All files of the version before leave.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) removed_all: bool,
+    /// These files leave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) removed: Vec<FileId>,
+    /// These files join, after the others have left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) added: Vec<Arc<DataFile>>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use arrow_schema::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::{Operation, fingerprint, golden, schema::assign, stats::tests::file_with_everything};
+
+    pub(in crate::log) fn schema() -> StoredSchema {
+        let fields = vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)];
+        StoredSchema(assign(&Schema::new(fields), None, 0).schema)
+    }
+
+    pub(in crate::log) fn create() -> Delta {
+        Delta {
+            format: 1,
+            dataset: "01JC0000000000000000000010".parse().unwrap(),
+            info: SnapshotInfo {
+                version: 1,
+                timestamp: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
+                author: "ada".into(),
+                reason: None,
+                operation: Operation::Create,
+                rows_added: 0,
+                rows_removed: 0,
+                files_added: 0,
+                files_removed: 0,
+                rows: 0,
+                bytes: 0,
+                files: 0,
+                schema_fingerprint: fingerprint(&schema().0),
+                idempotency_key: None,
+                parent: None,
+                commit_id: "01JC0000000000000000000011".parse().unwrap(),
+            },
+            schema_id: 1,
+            last_field_id: 2,
+            schema: Some(schema()),
+            properties: BTreeMap::from([("comment".to_owned(), "a table".to_owned())]),
+            removed_all: false,
+            removed: vec![],
+            added: vec![],
+        }
+    }
+
+    pub(in crate::log) fn append() -> Delta {
+        let create = create();
+        let info = SnapshotInfo {
+            version: 2,
+            reason: Some("nightly load".into()),
+            operation: Operation::Append,
+            rows_added: 10,
+            files_added: 1,
+            rows: 10,
+            bytes: 1234,
+            files: 1,
+            idempotency_key: Some("sha256:abc".into()),
+            parent: Some(1),
+            commit_id: "01JC0000000000000000000012".parse().unwrap(),
+            ..create.info.clone()
+        };
+        let added = vec![Arc::new(file_with_everything())];
+        Delta { info, schema: None, properties: BTreeMap::new(), added, ..create }
+    }
+
+    pub(in crate::log) fn replace() -> Delta {
+        let append = append();
+        let info = SnapshotInfo {
+            version: 3,
+            operation: Operation::Replace,
+            rows_added: 0,
+            rows_removed: 10,
+            files_added: 0,
+            files_removed: 1,
+            rows: 0,
+            bytes: 0,
+            files: 0,
+            idempotency_key: None,
+            parent: Some(2),
+            commit_id: "01JC0000000000000000000013".parse().unwrap(),
+            ..append.info.clone()
+        };
+        Delta { info, schema_id: 2, schema: Some(schema()), removed_all: true, added: vec![], ..append }
+    }
+
+    #[test]
+    fn the_format_is_the_one_on_file() {
+        golden::check("log_create", &create());
+        golden::check("log_append", &append());
+        golden::check("log_replace", &replace());
+        let removed = vec!["01JC0000000000000000000001".parse().unwrap()];
+        golden::check("log_remove", &Delta { removed_all: false, removed, schema: None, ..replace() });
+    }
+}

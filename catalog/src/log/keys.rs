@@ -1,0 +1,53 @@
+//! The keys of a dataset's objects.
+
+use skein_model::{DatasetId, FileId, Version};
+
+pub(crate) fn dataset_folder(dataset: DatasetId) -> String {
+    format!("tables/{dataset}")
+}
+
+pub(super) fn log_folder(dataset: DatasetId) -> String {
+    format!("tables/{dataset}/log")
+}
+
+/// Twenty digits hold every u64, so that keys sort like numbers.
+pub(crate) fn delta_key(dataset: DatasetId, version: Version) -> String {
+    format!("tables/{dataset}/log/{version:020}.json")
+}
+
+pub(super) fn checkpoint_key(dataset: DatasetId, version: Version) -> String {
+    format!("tables/{dataset}/log/{version:020}.checkpoint.json")
+}
+
+pub(crate) fn data_key(dataset: DatasetId, file: FileId) -> String {
+    format!("tables/{dataset}/data/{file}.parquet")
+}
+
+/// The version of a delta's key.
+pub(super) fn parse_delta_key(key: &str) -> Option<Version> {
+    digits(key.rsplit('/').next()?.strip_suffix(".json")?)
+}
+
+/// The version of a checkpoint's key.
+pub(super) fn parse_checkpoint_key(key: &str) -> Option<Version> {
+    digits(key.rsplit('/').next()?.strip_suffix(".checkpoint.json")?)
+}
+
+fn digits(text: &str) -> Option<Version> {
+    (text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deltas_and_checkpoints_are_told_apart() {
+        let id = DatasetId::generate();
+        assert_eq!(parse_delta_key(&delta_key(id, 7)), Some(7));
+        assert_eq!(parse_delta_key(&checkpoint_key(id, 7)), None);
+        assert_eq!(parse_checkpoint_key(&checkpoint_key(id, 7)), Some(7));
+        assert_eq!(parse_checkpoint_key(&delta_key(id, 7)), None);
+        assert_eq!(parse_delta_key("tables/x/log/7.json"), None);
+    }
+}

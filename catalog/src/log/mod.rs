@@ -1,0 +1,16 @@
+//! The log of a dataset: one object per version, created once and never changed, and from time to time a checkpoint
+//! that says what all of them together amount to.
+//!
+//! A version's object holds only what changed, so what a commit writes does not grow with the dataset.
+
+mod checkpoint;
+mod delta;
+mod keys;
+mod reader;
+mod state;
+
+pub(crate) use checkpoint::Checkpoint;
+pub(crate) use delta::Delta;
+pub(crate) use keys::{data_key, dataset_folder, delta_key};
+pub(crate) use reader::LogReader;
+pub(crate) use state::State;

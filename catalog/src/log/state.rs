@@ -1,0 +1,318 @@
+//! A dataset in memory: the newest snapshot, and what a commit must know about the older ones.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use arrow_schema::SchemaRef;
+use chrono::{DateTime, Utc};
+use skein_model::{DatasetId, FileId, Version};
+
+use super::{Checkpoint, Delta};
+use crate::{
+    DataFile, Operation, Snapshot, SnapshotInfo, StoredSchema, persisted,
+    schema::{strip_field_ids, with_schema_id},
+};
+
+/// Why a log entry does not fit the ones before it.
+pub(crate) type Misfit = String;
+
+/// Everything up to one version. Moving on to the next takes time in proportion to the change, except for the list of
+/// files, which is copied as one block of pointers.
+#[derive(Debug)]
+pub(crate) struct State {
+    snapshot: Arc<Snapshot>,
+    /// As it is persisted: field ids, no schema id.
+    stored_schema: StoredSchema,
+    history: Vec<Arc<SnapshotInfo>>,
+    keys: HashMap<String, Version>,
+    file_ids: HashSet<FileId>,
+    last_field_id: i32,
+    last_checkpoint: Version,
+}
+
+impl State {
+    /// The state after the first version.
+    pub(crate) fn start(delta: Delta) -> Result<Self, Misfit> {
+        let schema = delta.schema.clone().ok_or("the first version has no schema")?;
+        if delta.info.version != 1 {
+            return Err(format!("the log starts with version {}", delta.info.version));
+        }
+        let snapshot = Snapshot {
+            dataset: delta.dataset,
+            version: 0,
+            schema: with_schema_id(&schema.0, delta.schema_id),
+            schema_id: delta.schema_id,
+            files: Arc::new([]),
+            rows: 0,
+            bytes: 0,
+            properties: Arc::new(delta.properties.clone()),
+            info: delta.info.clone(),
+            client_schema: strip_field_ids(&schema.0),
+        };
+        let mut state = Self {
+            snapshot: Arc::new(snapshot),
+            stored_schema: schema,
+            history: Vec::new(),
+            keys: HashMap::new(),
+            file_ids: HashSet::new(),
+            last_field_id: delta.last_field_id,
+            last_checkpoint: 0,
+        };
+        state.apply(delta)?;
+        Ok(state)
+    }
+
+    /// The state a checkpoint describes.
+    pub(crate) fn restore(checkpoint: Checkpoint) -> Result<Self, Misfit> {
+        let Checkpoint { dataset, version, schema_id, last_field_id, schema, properties, history, files, .. } =
+            checkpoint;
+        let info = history.last().ok_or("the checkpoint has no history")?.as_ref().clone();
+        if info.version != version || history.len() as u64 != version {
+            return Err(format!("the checkpoint of version {version} has a history of {} versions", history.len()));
+        }
+        let (rows, bytes) = totals(&files);
+        check_totals(&info, files.len() as u64, rows, bytes)?;
+        let keyed = history.iter().filter_map(|i| Some((i.idempotency_key.clone()?, i.version)));
+        Ok(Self {
+            keys: keyed.collect(),
+            file_ids: files.iter().map(|f| f.id).collect(),
+            snapshot: Arc::new(Snapshot {
+                dataset,
+                version,
+                schema: with_schema_id(&schema.0, schema_id),
+                schema_id,
+                files: files.into(),
+                rows,
+                bytes,
+                properties: Arc::new(properties),
+                info,
+                client_schema: strip_field_ids(&schema.0),
+            }),
+            stored_schema: schema,
+            history,
+            last_field_id,
+            last_checkpoint: version,
+        })
+    }
+
+    /// Moves on by one version. On an error the state is as it was.
+    pub(crate) fn apply(&mut self, delta: Delta) -> Result<Arc<Snapshot>, Misfit> {
+        self.check_fits(&delta)?;
+        let files = self.next_files(&delta)?;
+        let (schema, client_schema) = self.next_schemas(&delta);
+        let removed_ids = if delta.removed_all { self.file_ids.drain().collect() } else { delta.removed };
+        for id in &removed_ids {
+            self.file_ids.remove(id);
+        }
+        self.file_ids.extend(delta.added.iter().map(|f| f.id));
+        if let Some(key) = &delta.info.idempotency_key {
+            self.keys.insert(key.clone(), delta.info.version);
+        }
+        self.history.push(Arc::new(delta.info.clone()));
+        self.last_field_id = delta.last_field_id;
+        self.snapshot = Arc::new(Snapshot {
+            dataset: delta.dataset,
+            version: delta.info.version,
+            schema,
+            schema_id: delta.schema_id,
+            files,
+            rows: delta.info.rows,
+            bytes: delta.info.bytes,
+            properties: Arc::clone(&self.snapshot.properties),
+            info: delta.info,
+            client_schema,
+        });
+        if let Some(schema) = delta.schema {
+            self.stored_schema = schema;
+        }
+        Ok(Arc::clone(&self.snapshot))
+    }
+
+    /// Whether a delta can be the next one.
+    pub(crate) fn check_fits(&self, delta: &Delta) -> Result<(), Misfit> {
+        let current = &self.snapshot;
+        if delta.dataset != current.dataset {
+            return Err(format!("it belongs to dataset {}", delta.dataset));
+        }
+        if delta.info.version != current.version + 1 {
+            return Err(format!("it says that it is version {}", delta.info.version));
+        }
+        if delta.schema.is_none() && delta.schema_id != current.schema_id {
+            return Err(format!("it refers to schema {}, the current one is {}", delta.schema_id, current.schema_id));
+        }
+        if let Some(id) = delta.removed.iter().find(|id| !self.file_ids.contains(id)) {
+            return Err(format!("it removes file {id}, which is not there"));
+        }
+        let removed: HashSet<_> = delta.removed.iter().collect();
+        let mut joining = HashSet::new();
+        let stays = |id: &FileId| !delta.removed_all && self.file_ids.contains(id) && !removed.contains(id);
+        match delta.added.iter().find(|f| stays(&f.id) || !joining.insert(f.id)) {
+            Some(file) => Err(format!("it adds file {}, which is there already", file.id)),
+            None => Ok(()),
+        }
+    }
+
+    /// The files after the change; the counts must come out as the delta says.
+    fn next_files(&self, delta: &Delta) -> Result<Arc<[Arc<DataFile>]>, Misfit> {
+        let current = &self.snapshot;
+        let kept: Vec<_> = if delta.removed_all {
+            Vec::new()
+        } else if delta.removed.is_empty() {
+            let mut files = Vec::with_capacity(current.files.len() + delta.added.len());
+            files.extend_from_slice(&current.files);
+            files
+        } else {
+            let removed: HashSet<_> = delta.removed.iter().collect();
+            current.files.iter().filter(|f| !removed.contains(&f.id)).cloned().collect()
+        };
+        let (rows, bytes) =
+            if delta.removed_all || !delta.removed.is_empty() { totals(&kept) } else { (current.rows, current.bytes) };
+        let (rows_added, bytes_added) = totals(&delta.added);
+        let mut files = kept;
+        files.extend(delta.added.iter().cloned());
+        check_totals(&delta.info, files.len() as u64, rows + rows_added, bytes + bytes_added)?;
+        Ok(files.into())
+    }
+
+    fn next_schemas(&self, delta: &Delta) -> (SchemaRef, SchemaRef) {
+        match &delta.schema {
+            Some(schema) => (with_schema_id(&schema.0, delta.schema_id), strip_field_ids(&schema.0)),
+            None => (SchemaRef::clone(&self.snapshot.schema), SchemaRef::clone(&self.snapshot.client_schema)),
+        }
+    }
+
+    /// What a checkpoint of this state says.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            format: persisted::FORMAT,
+            dataset: self.snapshot.dataset,
+            version: self.snapshot.version,
+            schema_id: self.snapshot.schema_id,
+            last_field_id: self.last_field_id,
+            schema: self.stored_schema.clone(),
+            properties: self.snapshot.properties.as_ref().clone(),
+            history: self.history.clone(),
+            files: self.snapshot.files.to_vec(),
+        }
+    }
+
+    /// A checkpoint, when it is time for one: `every` versions after the last, and later the more files there are, so
+    /// that writing checkpoints costs each commit the same however large the dataset becomes.
+    pub(crate) fn due_checkpoint(&mut self, every: u64) -> Option<Checkpoint> {
+        let pause = every.max(self.snapshot.files.len() as u64 / 8).max(self.history.len() as u64 / 8).max(1);
+        if self.snapshot.version - self.last_checkpoint < pause {
+            return None;
+        }
+        self.last_checkpoint = self.snapshot.version;
+        Some(self.checkpoint())
+    }
+
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    pub(crate) fn dataset(&self) -> DatasetId {
+        self.snapshot.dataset
+    }
+
+    /// From the first version to the newest.
+    pub(crate) fn history(&self) -> &[Arc<SnapshotInfo>] {
+        &self.history
+    }
+
+    /// The columns as they are persisted: with field ids, without the schema's number.
+    pub(crate) fn stored_schema(&self) -> &StoredSchema {
+        &self.stored_schema
+    }
+
+    pub(crate) fn last_field_id(&self) -> i32 {
+        self.last_field_id
+    }
+
+    pub(crate) fn has_file(&self, id: &FileId) -> bool {
+        self.file_ids.contains(id)
+    }
+
+    pub(crate) fn find_key(&self, idempotency_key: &str) -> Option<Version> {
+        self.keys.get(idempotency_key).copied()
+    }
+
+    /// The newest version that is not younger than `at`. Timestamps never go back from one version to the next.
+    pub(crate) fn version_at(&self, at: DateTime<Utc>) -> Option<Version> {
+        let count = self.history.partition_point(|info| info.timestamp <= at);
+        self.history.get(count.checked_sub(1)?).map(|info| info.version)
+    }
+
+    /// Who dropped the dataset, if it was dropped.
+    pub(crate) fn dropped(&self) -> Option<&SnapshotInfo> {
+        (self.snapshot.info.operation == Operation::Drop).then_some(&self.snapshot.info)
+    }
+}
+
+fn totals(files: &[Arc<DataFile>]) -> (u64, u64) {
+    files.iter().fold((0, 0), |(rows, bytes), f| (rows + f.rows, bytes + f.bytes))
+}
+
+fn check_totals(info: &SnapshotInfo, files: u64, rows: u64, bytes: u64) -> Result<(), Misfit> {
+    if (info.files, info.rows, info.bytes) == (files, rows, bytes) {
+        return Ok(());
+    }
+    Err(format!(
+        "it says {} files, {} rows and {} bytes, and its files amount to {files}, {rows} and {bytes}",
+        info.files, info.rows, info.bytes
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::delta::tests::{append, create, replace},
+        *,
+    };
+    use crate::{field_id, schema_id};
+
+    #[test]
+    fn versions_follow_each_other() {
+        let mut state = State::start(create()).unwrap();
+        let one = Arc::clone(state.snapshot());
+        let two = state.apply(append()).unwrap();
+        let three = state.apply(replace()).unwrap();
+        assert_eq!((one.rows, two.rows, three.rows), (0, 10, 0));
+        assert_eq!((two.files.len(), three.files.len()), (1, 0));
+        assert_eq!((schema_id(&two.schema), schema_id(&three.schema)), (1, 2));
+        assert_eq!(field_id(two.schema.field(1)), Some(2));
+        assert!(two.arrow_schema().metadata().is_empty());
+        assert!(two.arrow_schema().field(0).metadata().is_empty());
+        assert_eq!(state.history().len(), 3);
+    }
+
+    #[test]
+    fn a_version_that_does_not_fit_changes_nothing() {
+        let mut state = State::start(create()).unwrap();
+        let mut wrong_rows = append();
+        wrong_rows.info.rows = 11;
+        let mut removes_nothing = append();
+        removes_nothing.removed = vec![FileId::generate()];
+        let other_schema = Delta { schema_id: 9, ..append() };
+        let other_dataset = Delta { dataset: DatasetId::generate(), ..append() };
+        for misfit in [wrong_rows, removes_nothing, other_schema, other_dataset, replace(), create()] {
+            assert!(state.apply(misfit).is_err());
+            assert_eq!(state.snapshot().version, 1);
+        }
+        state.apply(append()).unwrap();
+        let mut twice = append();
+        (twice.info.version, twice.info.files, twice.info.rows, twice.info.bytes) = (3, 2, 20, 2468);
+        assert!(state.apply(twice).unwrap_err().contains("there already"));
+    }
+
+    #[test]
+    fn checkpoints_become_rarer_as_the_dataset_grows() {
+        let mut state = State::start(create()).unwrap();
+        assert!(state.due_checkpoint(2).is_none());
+        state.apply(append()).unwrap();
+        assert_eq!(state.due_checkpoint(2).unwrap().version, 2);
+        assert!(state.due_checkpoint(1).is_none(), "one was made just now");
+    }
+}

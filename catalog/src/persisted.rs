@@ -1,0 +1,73 @@
+//! What all persisted JSON has in common: a format number, and errors that name the object.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use skein_storage::Bucket;
+
+use crate::{Error, Result};
+
+/// The newest format of every object this version writes, and the newest it reads.
+pub(crate) const FORMAT: u32 = 1;
+/// From this size on, decoding is moved off the async threads.
+const LARGE: usize = 1 << 18;
+
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
+}
+
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
+    let bytes = serde_json::to_vec(value).map_err(|e| Error::Internal(format!("cannot write as JSON: {e}")))?;
+    Ok(bytes.into())
+}
+
+/// Reads an object, refusing one of a newer format before anything else is read from it.
+pub(crate) fn decode<T: DeserializeOwned>(bucket: &Bucket, key: &str, bytes: &[u8]) -> Result<T> {
+    let damaged = |e: serde_json::Error| corrupt(bucket, key, &format!("{e}; restore it from a backup"));
+    let Versioned { format } = serde_json::from_slice(bytes).map_err(damaged)?;
+    if format > FORMAT {
+        return Err(Error::Unimplemented(format!(
+            "'{key}' in bucket '{}' was written by a newer Skein (format {format}, this one reads up to {FORMAT}); \
+             use that version or a newer one",
+            bucket.name()
+        )));
+    }
+    serde_json::from_slice(bytes).map_err(damaged)
+}
+
+/// As [`decode`], without holding up other tasks while a large object is taken apart.
+pub(crate) async fn decode_large<T>(bucket: &Bucket, key: &str, bytes: Bytes) -> Result<T>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    if bytes.len() < LARGE {
+        return decode(bucket, key, &bytes);
+    }
+    let (bucket, key) = (bucket.clone(), key.to_owned());
+    tokio::task::spawn_blocking(move || decode(&bucket, &key, &bytes))
+        .await
+        .map_err(|e| Error::Internal(format!("decoding was interrupted: {e}")))?
+}
+
+pub(crate) fn corrupt(bucket: &Bucket, key: &str, reason: &str) -> Error {
+    Error::Corrupt { bucket: bucket.name().to_owned(), key: key.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_model::{ErrorKind, Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_newer_format_is_refused_with_advice() {
+        let bucket = Bucket::in_memory("b");
+        let error = decode::<serde_json::Value>(&bucket, "k", br#"{"format":2}"#).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unimplemented);
+        assert!(error.to_string().contains("newer Skein"), "{error}");
+        for damaged in ["", "{", "[]", "{}", "\0\0\0"] {
+            let error = decode::<serde_json::Value>(&bucket, "k", damaged.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damaged:?}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One version of a dataset.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use arrow_schema::SchemaRef;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use skein_model::{DatasetId, Version};
+use ulid::Ulid;
+
+use crate::DataFile;
+
+/// What a snapshot did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// The dataset came into being.
+    Create,
+    /// Rows were added.
+    Append,
+    /// All rows, and perhaps the columns, were replaced.
+    Replace,
+    /// Counts and statistics were restored from the files.
+    Resync,
+    /// The dataset was dropped; nothing follows.
+    Drop,
+}
+
+impl Operation {
+    /// Its stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Append => "append",
+            Self::Replace => "replace",
+            Self::Resync => "resync",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who made a snapshot, when, why, and how much it changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotInfo {
+    /// Its number; the first is 1.
+    pub version: Version,
+    /// When it was committed; never before its parent.
+    pub timestamp: DateTime<Utc>,
+    /// The principal.
+    pub author: String,
+    /// Why, if given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it did.
+    pub operation: Operation,
+    /// Rows in the files that joined.
+    pub rows_added: u64,
+    /// Rows in the files that left.
+    pub rows_removed: u64,
+    /// Files that joined.
+    pub files_added: u64,
+    /// Files that left.
+    pub files_removed: u64,
+    /// Rows now.
+    pub rows: u64,
+    /// Bytes of all files now.
+    pub bytes: u64,
+    /// Files now.
+    pub files: u64,
+    /// SHA-256 of the columns' canonical form, in hex.
+    pub schema_fingerprint: String,
+    /// The idempotency key of the change, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// The version before, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Version>,
+    /// Unique to this commit attempt.
+    pub commit_id: Ulid,
+}
+
+/// One immutable version of a dataset.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The dataset.
+    pub dataset: DatasetId,
+    /// Its number.
+    pub version: Version,
+    /// The columns; every field (nested too) carries the metadata `PARQUET:field_id`.
+    pub schema: SchemaRef,
+    /// Counts the different schemas the dataset has had, from 1.
+    pub schema_id: u32,
+    /// The files, in the order in which they joined.
+    pub files: Arc<[Arc<DataFile>]>,
+    /// Rows in all files.
+    pub rows: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Free-form properties, given when the dataset was created.
+    pub properties: Arc<BTreeMap<String, String>>,
+    /// Who, when, why, how much.
+    pub info: SnapshotInfo,
+    /// `schema` without ids; made once per schema, not once per question.
+    pub(crate) client_schema: SchemaRef,
+}
+
+impl Snapshot {
+    /// SHA-256 of the columns' canonical form, in hex.
+    pub fn fingerprint(&self) -> String {
+        self.info.schema_fingerprint.clone()
+    }
+
+    /// The columns as clients see them: without field ids.
+    pub fn arrow_schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.client_schema)
+    }
+}
