@@ -1,6 +1,9 @@
 //! Looking up the tables of one statement.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use datafusion::{
@@ -21,7 +24,7 @@ use datafusion::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
-use skein_catalog::{At, Dataset, Entry, ExternalSpec, ViewSpec};
+use skein_catalog::{At, Dataset, Entry as Named, ExternalSpec, ViewSpec};
 use skein_model::{DEFAULT_CATALOG, SYSTEM_SCHEMA, TableName};
 
 use super::{
@@ -99,8 +102,8 @@ impl Scope {
             let mut tables = HashMap::with_capacity(references.len());
             for reference in references {
                 let resolved = reference.clone().resolve(DEFAULT_CATALOG, &self.default_schema);
-                if !tables.contains_key(&resolved) {
-                    tables.insert(resolved, self.lookup(&reference).await?);
+                if let Entry::Vacant(empty) = tables.entry(resolved) {
+                    empty.insert(self.lookup(&reference).await);
                 }
             }
             let versioned = self.versioned(&statement).await?;
@@ -128,10 +131,10 @@ impl Scope {
     }
 
     /// As [`Scope::provider`], with a missing table as a value: not every name that is looked up is asked for.
-    async fn lookup(&self, reference: &TableReference) -> Result<Lookup> {
+    async fn lookup(&self, reference: &TableReference) -> Lookup {
         match self.provider(reference, At::Latest).await {
-            Ok(provider) => Ok(Lookup::Table(provider_as_source(provider))),
-            Err(error) => Ok(Lookup::Missing(Mutex::new(Some(error)))),
+            Ok(provider) => Lookup::Table(provider_as_source(provider)),
+            Err(error) => Lookup::Missing(Mutex::new(Some(error))),
         }
     }
 
@@ -155,21 +158,21 @@ impl Scope {
 
     async fn catalog_table(&self, name: &TableName, at: At) -> Result<Arc<dyn TableProvider>> {
         match (self.session.engine().catalog().resolve(name).await?, at) {
-            (Entry::Dataset(dataset), at) => self.dataset(dataset, at).await,
-            (Entry::View(view), At::Latest) => self.view(name, &view).await,
-            (Entry::External(spec), At::Latest) => self.external(name, &spec).await,
-            (Entry::View(_) | Entry::External(_), _) => {
+            (Named::Dataset(dataset), at) => self.dataset(dataset, at).await,
+            (Named::View(view), At::Latest) => self.view(name, &view).await,
+            (Named::External(spec), At::Latest) => self.external(name, &spec).await,
+            (Named::View(_) | Named::External(_), _) => {
                 Err(Error::Invalid(format!("'{name}' has no versions: it is not a dataset")))
             }
         }
     }
 
     /// What an entry of the catalog reads as.
-    pub(super) async fn entry(&self, name: &TableName, entry: Entry) -> Result<Arc<dyn TableProvider>> {
+    pub(super) async fn entry(&self, name: &TableName, entry: Named) -> Result<Arc<dyn TableProvider>> {
         match entry {
-            Entry::Dataset(dataset) => self.dataset(dataset, At::Latest).await,
-            Entry::View(view) => self.view(name, &view).await,
-            Entry::External(spec) => self.external(name, &spec).await,
+            Named::Dataset(dataset) => self.dataset(dataset, At::Latest).await,
+            Named::View(view) => self.view(name, &view).await,
+            Named::External(spec) => self.external(name, &spec).await,
         }
     }
 
@@ -210,7 +213,7 @@ impl Scope {
         for VersionedTable { name, text, version } in sql::versioned_tables(statement)? {
             let at = match version {
                 Version::Number(number) => At::Version(number),
-                Version::Time(time) => At::Timestamp(self.time(time)?),
+                Version::Time(time) => At::Timestamp(self.time(&time)?),
             };
             let reference = object_name_to_table_reference(name, self.normalise())?;
             let provider = self.provider(&reference, at).await?;
@@ -220,7 +223,7 @@ impl Scope {
     }
 
     /// The value of an expression that gives a time, such as `'2024-05-01 12:00:00'` (UTC) or `now() - interval '1 day'`.
-    fn time(&self, expression: SqlExpr) -> Result<DateTime<Utc>> {
+    fn time(&self, expression: &SqlExpr) -> Result<DateTime<Utc>> {
         let text = expression.to_string();
         let unusable = || {
             Error::Invalid(format!(

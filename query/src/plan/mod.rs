@@ -69,8 +69,8 @@ struct Planned {
 
 #[derive(Debug)]
 enum Body {
-    Query(Query),
-    Update(Update),
+    Query(Box<Query>),
+    Update(Box<Update>),
 }
 
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Plan {
             sql: sql.into(),
             session,
             core: scope.core().clone(),
-            body: Body::Query(query),
+            body: Body::Query(Box::new(query)),
             schema,
             parameters,
             pins: scope.used(),
@@ -113,7 +113,7 @@ impl Plan {
             sql: sql.into(),
             session,
             core: scope.core().clone(),
-            body: Body::Update(update),
+            body: Body::Update(Box::new(update)),
             schema: Arc::new(Schema::empty()),
             parameters,
             pins: scope.used(),
@@ -182,9 +182,9 @@ impl Plan {
         match &self.0.body {
             Body::Query(query) => {
                 let logical = query.logical.clone().replace_params_with_values(&values)?;
-                Ok(self.bound(Body::Query(Query::new(logical, &self.0.core)?)))
+                Ok(self.bound(Body::Query(Box::new(Query::new(logical, &self.0.core)?))))
             }
-            Body::Update(update) => Ok(self.bound(Body::Update(update.bind(&values)?))),
+            Body::Update(update) => Ok(self.bound(Body::Update(Box::new(update.bind(&values)?)))),
         }
     }
 

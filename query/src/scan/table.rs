@@ -40,10 +40,6 @@ impl SnapshotTable {
         Ok(Self { dataset, snapshot, files })
     }
 
-    pub(crate) fn dataset(&self) -> &Dataset {
-        &self.dataset
-    }
-
     pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }

@@ -1,9 +1,6 @@
 //! `COPY t TO '...'`, `COPY (SELECT ...) TO '...' STORED AS parquet`.
 
-use arrow::{
-    array::{Array, AsArray},
-    datatypes::UInt64Type,
-};
+use arrow::{array::AsArray, datatypes::UInt64Type};
 use datafusion::logical_expr::{LogicalPlan, dml::CopyTo};
 use futures::StreamExt;
 
@@ -32,7 +29,7 @@ impl Copy {
             let batch = batch?;
             let written = batch.columns().first().and_then(|column| column.as_primitive_opt::<UInt64Type>());
             let written = written.ok_or_else(|| Error::Invalid("COPY gave no count".to_owned()))?;
-            count += (0..written.len()).map(|row| written.value(row)).sum::<u64>();
+            count += written.values().iter().sum::<u64>();
         }
         running.run.add(count, 0);
         Ok(UpdateCount { rows: Some(count) })

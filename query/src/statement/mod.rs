@@ -101,8 +101,9 @@ impl Update {
     pub(crate) fn bind_rows(&self, parameters: &[Parameter], batches: Vec<RecordBatch>) -> Result<Self> {
         match self {
             Self::Insert(insert) => {
-                let input = rows::over_rows(&insert.input, parameters, batches)?;
-                Ok(Self::Insert(insert::Insert { input, ..insert.clone() }))
+                let mut bound = insert.clone();
+                bound.input = rows::over_rows(&insert.input, parameters, batches)?;
+                Ok(Self::Insert(bound))
             }
             _ => Err(Error::unsupported(
                 "a statement other than INSERT with many rows of parameters",

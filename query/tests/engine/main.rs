@@ -1,0 +1,17 @@
+//! The engine end to end, over buckets in memory and on disk, without a network.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod ddl;
+mod external;
+mod insert;
+mod limits;
+mod metadata;
+mod names;
+mod parameters;
+mod refused;
+mod scan;
+mod select;
+mod support;
+mod temp;
+mod time_travel;
+mod views;

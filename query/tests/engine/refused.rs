@@ -1,0 +1,38 @@
+//! Statements that Skein does not do.
+
+use skein_model::ErrorKind;
+
+use crate::support::Fixture;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unsupported_statements_are_named() {
+    let fixture = Fixture::memory().await;
+    fixture.update("create table t (a int)").await;
+    for (sql, name) in [
+        ("update t set a = 1", "UPDATE"),
+        ("delete from t", "DELETE"),
+        ("merge into t using t as s on t.a = s.a when matched then delete", "MERGE"),
+        ("truncate table t", "TRUNCATE"),
+        ("alter table t add column b int", "ALTER TABLE"),
+        ("begin", "BEGIN"),
+        ("start transaction", "BEGIN"),
+        ("commit", "COMMIT"),
+        ("rollback", "ROLLBACK"),
+        ("create index i on t (a)", "CREATE INDEX"),
+        ("create function f() returns int return 1", "CREATE FUNCTION"),
+        ("create database d", "CREATE DATABASE"),
+        ("prepare p as select 1", "PREPARE"),
+        ("execute p", "EXECUTE"),
+        ("grant select on t to me", "GRANT"),
+        ("use public", "USE"),
+        ("select 1 into t2", "SELECT INTO"),
+        ("replace into t values (1)", "REPLACE"),
+        ("with x as (insert into t values (1) returning a) select * from x", "INSERT"),
+        ("set role admin", "ROLE"),
+    ] {
+        let (kind, message) = fixture.error(sql).await;
+        assert_eq!(kind, ErrorKind::Unimplemented, "{sql}: {message}");
+        assert!(message.to_uppercase().contains(name), "{sql}: {message}");
+    }
+    assert!(fixture.rows("select * from t").await.is_empty());
+}
