@@ -1,0 +1,96 @@
+//! DoAction, one file per action. A body that is JSON is answered in JSON, protobuf in protobuf.
+
+mod bucket_probe;
+mod cancel;
+mod dataset_drop;
+mod dataset_gc;
+mod dataset_resync;
+mod dataset_verify;
+mod prepared;
+mod query_cancel;
+mod session_messages;
+mod session_options;
+mod standard;
+mod token_create;
+mod token_revoke;
+mod user_create;
+mod user_delete;
+mod user_set_password;
+
+pub use standard::StandardAction;
+
+use std::{str::FromStr as _, sync::Arc};
+
+use bytes::Bytes;
+use prost::Message;
+use serde::{Serialize, de::DeserializeOwned};
+use skein_model::{Kind as _, TableName};
+use skein_proto::{Action, body};
+use tonic::Status;
+
+use crate::{
+    auth::{self, ActionAccess},
+    rpc::Caller,
+    server::State,
+    status,
+};
+
+/// Runs the action of that name and returns the bodies of its results.
+///
+/// # Errors
+/// UNIMPLEMENTED for a name that is in no list, PERMISSION_DENIED when the caller may not run it, and those of the action.
+pub async fn run(state: &Arc<State>, caller: &Caller, name: &str, body: &Bytes) -> Result<Vec<Bytes>, Status> {
+    if let Some(action) = StandardAction::from_name(name) {
+        permit(auth::of_standard_action(action), caller, name)?;
+        return standard::run(state, caller, action, body).await;
+    }
+    let action = Action::from_str(name).map_err(|error| status::from_error(&error))?;
+    permit(auth::of_action(action), caller, name)?;
+    own(state, caller, action, body).await.map(|body| vec![body])
+}
+
+fn permit(access: ActionAccess, caller: &Caller, name: &str) -> Result<(), Status> {
+    match access {
+        ActionAccess::Admin => caller.identity.require_admin(name),
+        // The action itself knows whose thing it is about.
+        ActionAccess::OwnOrAdmin | ActionAccess::Login => Ok(()),
+    }
+}
+
+async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -> Result<Bytes, Status> {
+    match action {
+        Action::DatasetDrop => call(body, |request| dataset_drop::run(state, caller, request)).await,
+        Action::DatasetResync => call(body, |request| dataset_resync::run(state, caller, request)).await,
+        Action::DatasetVerify => call(body, |request| dataset_verify::run(state, request)).await,
+        Action::DatasetGc => call(body, |request| dataset_gc::run(state, request)).await,
+        Action::UserCreate => call(body, |request| user_create::run(state, caller, request)).await,
+        Action::UserDelete => call(body, |request| user_delete::run(state, caller, request)).await,
+        Action::UserSetPassword => call(body, |request| user_set_password::run(state, caller, request)).await,
+        Action::TokenCreate => call(body, |request| token_create::run(state, caller, request)).await,
+        Action::TokenRevoke => call(body, |request| token_revoke::run(state, caller, request)).await,
+        Action::QueryCancel => call(body, |request| query_cancel::run(state, caller, request)).await,
+        Action::BucketProbe => call(body, |request| bucket_probe::run(state, request)).await,
+    }
+}
+
+async fn call<Q, R, F>(body: &[u8], run: impl FnOnce(Q) -> F) -> Result<Bytes, Status>
+where
+    Q: Message + Default + DeserializeOwned,
+    R: Message + Serialize,
+    F: Future<Output = Result<R, Status>>,
+{
+    let (request, encoding) = body::decode::<Q>(body).map_err(|error| status::from_error(&error))?;
+    let response = run(request).await?;
+    body::encode(&response, encoding).map_err(|error| status::from_error(&error))
+}
+
+/// The dataset that a request names; `public` is the schema when it names none.
+fn table(schema: String, dataset: String) -> Result<TableName, Status> {
+    let name = if schema.is_empty() { TableName::in_default_schema(dataset) } else { TableName::new(schema, dataset) };
+    name.map_err(|error| status::from_error(&error))
+}
+
+/// An error that says that there is no such thing.
+fn is_missing(error: &skein_catalog::Error) -> bool {
+    error.kind() == skein_model::ErrorKind::NotFound
+}

@@ -1,0 +1,45 @@
+//! `CreatePreparedStatement` and `ClosePreparedStatement`.
+
+use std::sync::Arc;
+
+use arrow_flight::sql::{
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any, ProstMessageExt,
+};
+use bytes::Bytes;
+use prost::Message as _;
+use tonic::{Code, Status};
+
+use crate::{rpc::Caller, server::State, status};
+
+pub(super) async fn create(state: &Arc<State>, caller: &Caller, body: &Bytes) -> Result<Vec<Bytes>, Status> {
+    let request: ActionCreatePreparedStatementRequest = unpack(body, "ActionCreatePreparedStatementRequest")?;
+    if request.transaction_id.is_some_and(|id| !id.is_empty()) {
+        let message = "there are no transactions here; prepare the statement without a transaction id";
+        return Err(status::new(Code::Unimplemented, message));
+    }
+    let prepared = state
+        .flight_sql
+        .create_prepared(&caller.session, &request.query)
+        .await
+        .map_err(|error| status::from_error(&error))?;
+    Ok(vec![prepared.as_any().encode_to_vec().into()])
+}
+
+pub(super) async fn close(state: &Arc<State>, caller: &Caller, body: &Bytes) -> Result<Vec<Bytes>, Status> {
+    let request: ActionClosePreparedStatementRequest = unpack(body, "ActionClosePreparedStatementRequest")?;
+    state
+        .flight_sql
+        .close_prepared(&caller.session, &request.prepared_statement_handle)
+        .await
+        .map_err(|error| status::from_error(&error))?;
+    Ok(Vec::new())
+}
+
+/// A Flight SQL message out of the `google.protobuf.Any` that it travels in.
+pub(super) fn unpack<T: ProstMessageExt>(body: &Bytes, message: &str) -> Result<T, Status> {
+    let wrong = |why: String| status::new(Code::InvalidArgument, format!("the body is not a {message}: {why}"));
+    let any = Any::decode(body.clone()).map_err(|error| wrong(error.to_string()))?;
+    any.unpack::<T>()
+        .map_err(|error| wrong(error.to_string()))?
+        .ok_or_else(|| wrong(format!("it holds a '{}'", any.type_url)))
+}

@@ -1,0 +1,109 @@
+//! The actions that Flight and Flight SQL define.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use skein_flight_sql::FlightSql;
+use tonic::{Code, Status};
+
+use super::{cancel, prepared, session_options};
+use crate::{rpc::Caller, server::State, status};
+
+macro_rules! standard_actions {
+    ($($variant:ident, $supported:literal, $description:literal;)+) => {
+        /// An action that Flight or Flight SQL defines.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum StandardAction {
+            $(#[doc = $description] $variant,)+
+        }
+
+        impl StandardAction {
+            /// All of them, also those that are not done here.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Its name on the wire.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant),)+ }
+            }
+
+            /// What it does, in one sentence.
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $description,)+ }
+            }
+
+            /// Whether it is done here.
+            pub const fn supported(self) -> bool {
+                match self { $(Self::$variant => $supported,)+ }
+            }
+        }
+    };
+}
+
+standard_actions! {
+    CancelFlightInfo, true, "Cancels the query behind a FlightInfo. Request: CancelFlightInfoRequest. Response: CancelFlightInfoResult.";
+    CancelQuery, true, "Cancels the query behind a FlightInfo (Flight SQL's older form). Request: ActionCancelQueryRequest. Response: ActionCancelQueryResult.";
+    SetSessionOptions, true, "Sets options of the session. Request: SetSessionOptionsRequest. Response: SetSessionOptionsResult.";
+    GetSessionOptions, true, "The options of the session. Request: GetSessionOptionsRequest. Response: GetSessionOptionsResult.";
+    CloseSession, true, "Ends the session, with its temporary tables. Request: CloseSessionRequest. Response: CloseSessionResult.";
+    CreatePreparedStatement, true, "Prepares a statement. Request: ActionCreatePreparedStatementRequest. Response: ActionCreatePreparedStatementResult.";
+    ClosePreparedStatement, true, "Forgets a prepared statement. Request: ActionClosePreparedStatementRequest. No response.";
+    RenewFlightEndpoint, false, "Extends the life of an endpoint.";
+    CreatePreparedSubstraitPlan, false, "Prepares a Substrait plan.";
+    BeginTransaction, false, "Begins a transaction.";
+    EndTransaction, false, "Commits or rolls back a transaction.";
+    BeginSavepoint, false, "Begins a savepoint.";
+    EndSavepoint, false, "Releases or rolls back to a savepoint.";
+}
+
+impl StandardAction {
+    /// The action of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|action| action.name() == name)
+    }
+
+    /// Those that are done here, as ListActions shows them.
+    pub fn supported_ones() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|action| action.supported())
+    }
+}
+
+pub(super) async fn run(
+    state: &Arc<State>,
+    caller: &Caller,
+    action: StandardAction,
+    body: &Bytes,
+) -> Result<Vec<Bytes>, Status> {
+    match action {
+        StandardAction::CancelFlightInfo => cancel::flight_info(state, caller, body),
+        StandardAction::CancelQuery => cancel::query(state, caller, body),
+        StandardAction::SetSessionOptions => session_options::set(caller, body),
+        StandardAction::GetSessionOptions => session_options::get(caller, body),
+        StandardAction::CloseSession => session_options::close(state, caller, body),
+        StandardAction::CreatePreparedStatement => prepared::create(state, caller, body).await,
+        StandardAction::ClosePreparedStatement => prepared::close(state, caller, body).await,
+        StandardAction::RenewFlightEndpoint => Err(status::new(
+            Code::Unimplemented,
+            "RenewFlightEndpoint is not done here; ask for a new ticket with GetFlightInfo",
+        )),
+        StandardAction::CreatePreparedSubstraitPlan
+        | StandardAction::BeginTransaction
+        | StandardAction::EndTransaction
+        | StandardAction::BeginSavepoint
+        | StandardAction::EndSavepoint => Err(match FlightSql::unsupported_action(action.name()) {
+            Some(error) => status::from_error(&error),
+            None => status::new(Code::Unimplemented, format!("{} is not done here", action.name())),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_specification() {
+        assert_eq!(StandardAction::from_name("CancelFlightInfo"), Some(StandardAction::CancelFlightInfo));
+        assert_eq!(StandardAction::from_name("cancelflightinfo"), None);
+        assert!(StandardAction::supported_ones().all(|action| action != StandardAction::BeginTransaction));
+    }
+}

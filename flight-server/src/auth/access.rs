@@ -1,0 +1,197 @@
+//! The one table of what each RPC and each action needs. The matches are exhaustive on purpose: a new RPC or action
+//! without an entry does not compile.
+
+use skein_proto::Action;
+
+use crate::actions::StandardAction;
+
+/// What an RPC needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    Public,
+    /// A principal.
+    Login,
+    /// A principal that is an administrator.
+    Admin,
+}
+
+/// What an action needs beyond a principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionAccess {
+    /// Nothing more.
+    Login,
+    /// It concerns the principal itself, or the principal is an administrator. The action checks it.
+    OwnOrAdmin,
+    /// The principal is an administrator.
+    Admin,
+}
+
+/// Every RPC the port serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rpc {
+    /// Flight: exchange credentials for a bearer token.
+    Handshake,
+    /// Flight: list datasets and views.
+    ListFlights,
+    /// Flight: plan a statement or a read.
+    GetFlightInfo,
+    /// Flight: plan a statement, step by step.
+    PollFlightInfo,
+    /// Flight: the schema of a statement or a table.
+    GetSchema,
+    /// Flight: stream a result.
+    DoGet,
+    /// Flight: stream data in, or run an update.
+    DoPut,
+    /// Flight: both directions at once.
+    DoExchange,
+    /// Flight: run an action.
+    DoAction,
+    /// Flight: list the actions.
+    ListActions,
+    /// Health: the state now.
+    HealthCheck,
+    /// Health: the state, as it changes.
+    HealthWatch,
+    /// Reflection, version 1.
+    Reflection,
+    /// Reflection, version 1 alpha.
+    ReflectionAlpha,
+}
+
+impl Rpc {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Handshake,
+        Self::ListFlights,
+        Self::GetFlightInfo,
+        Self::PollFlightInfo,
+        Self::GetSchema,
+        Self::DoGet,
+        Self::DoPut,
+        Self::DoExchange,
+        Self::DoAction,
+        Self::ListActions,
+        Self::HealthCheck,
+        Self::HealthWatch,
+        Self::Reflection,
+        Self::ReflectionAlpha,
+    ];
+
+    /// What it needs.
+    pub const fn access(self) -> Access {
+        match self {
+            // The handshake checks the credentials itself and answers with a token.
+            Self::Handshake => Access::Public,
+            Self::ListFlights
+            | Self::GetFlightInfo
+            | Self::PollFlightInfo
+            | Self::GetSchema
+            | Self::DoGet
+            | Self::DoPut
+            | Self::DoExchange
+            | Self::DoAction
+            | Self::ListActions => Access::Login,
+            Self::HealthCheck | Self::HealthWatch => Access::Public,
+            Self::Reflection | Self::ReflectionAlpha => Access::Login,
+        }
+    }
+
+    /// Whether it acts in a session.
+    pub const fn uses_session(self) -> bool {
+        match self {
+            Self::ListFlights
+            | Self::GetFlightInfo
+            | Self::PollFlightInfo
+            | Self::GetSchema
+            | Self::DoGet
+            | Self::DoPut
+            | Self::DoExchange
+            | Self::DoAction
+            | Self::ListActions => true,
+            Self::Handshake | Self::HealthCheck | Self::HealthWatch | Self::Reflection | Self::ReflectionAlpha => false,
+        }
+    }
+
+    /// Its path on the wire, `/service/method`.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Handshake => "/arrow.flight.protocol.FlightService/Handshake",
+            Self::ListFlights => "/arrow.flight.protocol.FlightService/ListFlights",
+            Self::GetFlightInfo => "/arrow.flight.protocol.FlightService/GetFlightInfo",
+            Self::PollFlightInfo => "/arrow.flight.protocol.FlightService/PollFlightInfo",
+            Self::GetSchema => "/arrow.flight.protocol.FlightService/GetSchema",
+            Self::DoGet => "/arrow.flight.protocol.FlightService/DoGet",
+            Self::DoPut => "/arrow.flight.protocol.FlightService/DoPut",
+            Self::DoExchange => "/arrow.flight.protocol.FlightService/DoExchange",
+            Self::DoAction => "/arrow.flight.protocol.FlightService/DoAction",
+            Self::ListActions => "/arrow.flight.protocol.FlightService/ListActions",
+            Self::HealthCheck => "/grpc.health.v1.Health/Check",
+            Self::HealthWatch => "/grpc.health.v1.Health/Watch",
+            Self::Reflection => "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            Self::ReflectionAlpha => "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        }
+    }
+
+    /// Its method name, as it appears in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReflectionAlpha => "ServerReflectionInfo (v1alpha)",
+            _ => self.path().rsplit('/').next().unwrap_or_default(),
+        }
+    }
+
+    /// The RPC of a path.
+    pub fn from_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rpc| rpc.path() == path)
+    }
+}
+
+/// What one of Skein's own actions needs.
+pub const fn of_action(action: Action) -> ActionAccess {
+    match action {
+        Action::DatasetDrop | Action::DatasetResync | Action::DatasetVerify => ActionAccess::Login,
+        Action::DatasetGc | Action::BucketProbe | Action::UserCreate | Action::UserDelete => ActionAccess::Admin,
+        Action::UserSetPassword | Action::TokenCreate | Action::TokenRevoke | Action::QueryCancel => {
+            ActionAccess::OwnOrAdmin
+        }
+    }
+}
+
+/// What one of Flight's standard actions needs.
+pub const fn of_standard_action(action: StandardAction) -> ActionAccess {
+    match action {
+        StandardAction::CancelFlightInfo | StandardAction::CancelQuery => ActionAccess::OwnOrAdmin,
+        StandardAction::RenewFlightEndpoint
+        | StandardAction::SetSessionOptions
+        | StandardAction::GetSessionOptions
+        | StandardAction::CloseSession
+        | StandardAction::CreatePreparedStatement
+        | StandardAction::ClosePreparedStatement
+        | StandardAction::CreatePreparedSubstraitPlan
+        | StandardAction::BeginTransaction
+        | StandardAction::EndTransaction
+        | StandardAction::BeginSavepoint
+        | StandardAction::EndSavepoint => ActionAccess::Login,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_finds_its_rpc() {
+        for rpc in Rpc::ALL {
+            assert_eq!(Rpc::from_path(rpc.path()), Some(rpc));
+        }
+        assert_eq!(Rpc::from_path("/arrow.flight.protocol.FlightService/Nothing"), None);
+    }
+
+    #[test]
+    fn only_health_and_the_handshake_are_public() {
+        let public: Vec<_> = Rpc::ALL.into_iter().filter(|rpc| rpc.access() == Access::Public).collect();
+        assert_eq!(public, [Rpc::Handshake, Rpc::HealthCheck, Rpc::HealthWatch]);
+    }
+}

@@ -1,0 +1,118 @@
+//! Login: no request gets past this layer without a principal, unless the access table says that it may.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tonic::{Status, transport::server::TlsConnectInfo};
+
+use super::{HttpRequest, HttpResponse, Inner, ResponseFuture};
+use crate::{
+    auth::{Access, Credentials, Identity, Rpc},
+    rpc::Caller,
+    server::{ConnectionInfo, State},
+    session::Claim,
+};
+
+/// Adds login and sessions to a service.
+#[derive(Clone)]
+pub struct GateLayer {
+    state: Arc<State>,
+}
+
+impl GateLayer {
+    /// A layer that asks `state` who a request comes from.
+    pub fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+}
+
+impl<S> tower::Layer<S> for GateLayer {
+    type Service = GateService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        GateService { inner, state: Arc::clone(&self.state) }
+    }
+}
+
+/// The service [`GateLayer`] makes.
+#[derive(Clone)]
+pub struct GateService<S> {
+    inner: S,
+    state: Arc<State>,
+}
+
+impl<S: Inner> tower::Service<HttpRequest> for GateService<S> {
+    type Response = HttpResponse;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: HttpRequest) -> Self::Future {
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let state = Arc::clone(&self.state);
+        Box::pin(async move {
+            let admitted = match admit(&state, &mut request).await {
+                Ok(admitted) => admitted,
+                Err(status) => return Ok(status.into_http()),
+            };
+            let mut response = inner.call(request).await?;
+            if let Some(admitted) = admitted {
+                if let Some(cookie) = admitted.cookie {
+                    response.headers_mut().append(http::header::SET_COOKIE, cookie);
+                }
+                response.extensions_mut().insert(admitted.identity);
+            }
+            Ok(response)
+        })
+    }
+}
+
+struct Admitted {
+    identity: Identity,
+    cookie: Option<http::HeaderValue>,
+}
+
+/// Checks the credentials of a request and gives it a [`Caller`]. None for requests that need no login.
+async fn admit(state: &Arc<State>, request: &mut HttpRequest) -> Result<Option<Admitted>, Status> {
+    // A path that nobody serves still needs a login, so that probing tells a stranger nothing.
+    let rpc = Rpc::from_path(request.uri().path());
+    let access = rpc.map_or(Access::Login, Rpc::access);
+    if access == Access::Public {
+        return Ok(None);
+    }
+    let connection = connection(request);
+    let credentials = Credentials::from_request(request.headers(), certificates(request).as_deref())?;
+    let identity = state.auth.identify(credentials, connection.peer.ip()).await?;
+    if access == Access::Admin {
+        identity.require_admin(rpc.map_or("this call", Rpc::name))?;
+    }
+    let mut cookie = None;
+    if rpc.is_some_and(Rpc::uses_session) {
+        let claim = Claim::new(&identity, request.headers(), connection.id);
+        let opened = state.sessions.resolve(&claim);
+        cookie = opened.cookie();
+        request.extensions_mut().insert(Caller { identity: identity.clone(), session: opened.session });
+    }
+    request.extensions_mut().insert(identity.clone());
+    Ok(Some(Admitted { identity, cookie }))
+}
+
+fn connection(request: &HttpRequest) -> ConnectionInfo {
+    let extensions = request.extensions();
+    extensions
+        .get::<TlsConnectInfo<ConnectionInfo>>()
+        .map(|tls| *tls.get_ref())
+        .or_else(|| extensions.get::<ConnectionInfo>().copied())
+        .unwrap_or_default()
+}
+
+fn certificates(request: &HttpRequest) -> Option<Arc<Vec<rustls_pki_types::CertificateDer<'static>>>> {
+    request.extensions().get::<TlsConnectInfo<ConnectionInfo>>().and_then(TlsConnectInfo::peer_certs)
+}

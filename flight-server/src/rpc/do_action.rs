@@ -1,0 +1,20 @@
+//! DoAction: runs one action; see [`crate::actions`].
+
+use std::sync::Arc;
+
+use arrow_flight::Action;
+use futures::{StreamExt as _, stream};
+use tonic::Status;
+
+use super::{Answers, Caller};
+use crate::{actions, server::State};
+
+/// Runs the action and answers with its results.
+pub(super) async fn answer(
+    state: &Arc<State>,
+    caller: &Caller,
+    action: &Action,
+) -> Result<Answers<arrow_flight::Result>, Status> {
+    let bodies = actions::run(state, caller, &action.r#type, &action.body).await?;
+    Ok(stream::iter(bodies.into_iter().map(|body| Ok(arrow_flight::Result { body }))).boxed())
+}

@@ -1,0 +1,21 @@
+//! ListFlights: the datasets and views that can be read.
+
+use std::sync::Arc;
+
+use arrow_flight::{Criteria, FlightInfo};
+use futures::{StreamExt as _, stream};
+use tonic::Status;
+
+use super::{Answers, Caller};
+use crate::{server::State, status};
+
+/// One FlightInfo per dataset or view whose name matches the criteria.
+pub(super) async fn answer(
+    state: &Arc<State>,
+    caller: &Caller,
+    criteria: &Criteria,
+) -> Result<Answers<FlightInfo>, Status> {
+    let flights = state.flight_sql.flights(&caller.session, &criteria.expression).await;
+    let flights = flights.map_err(|error| status::from_error(&error))?;
+    Ok(stream::iter(flights.into_iter().map(Ok)).boxed())
+}

@@ -1,0 +1,87 @@
+//! The Flight service as tonic sees it. Each RPC is in its own file.
+
+use std::sync::Arc;
+
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, PutResult, SchemaResult, Ticket, flight_service_server::FlightService,
+};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::{Answers, Caller, do_action, do_put, handshake, info, list_actions, list_flights};
+use crate::{server::State, status};
+
+/// The Flight service, except for DoGet, which [`FlightRoutes`](super::FlightRoutes) answers.
+#[derive(Clone)]
+pub struct FlightApi {
+    state: Arc<State>,
+}
+
+impl FlightApi {
+    /// The service over `state`.
+    pub fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+}
+
+#[async_trait]
+impl FlightService for FlightApi {
+    type HandshakeStream = Answers<HandshakeResponse>;
+    type ListFlightsStream = Answers<FlightInfo>;
+    type DoGetStream = Answers<FlightData>;
+    type DoPutStream = Answers<PutResult>;
+    type DoExchangeStream = Answers<FlightData>;
+    type DoActionStream = Answers<arrow_flight::Result>;
+    type ListActionsStream = Answers<ActionType>;
+
+    async fn handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        handshake::answer(&self.state, request).await
+    }
+
+    async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let caller = Caller::of(&request)?;
+        list_flights::answer(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        let caller = Caller::of(&request)?;
+        info::flight_info(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        let caller = Caller::of(&request)?;
+        info::poll(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let caller = Caller::of(&request)?;
+        info::schema(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        Err(status::internal("DoGet reached the codec although it is routed past it"))
+    }
+
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        let caller = Caller::of(&request)?;
+        do_put::answer(&self.state, caller, request).await.map(Response::new)
+    }
+
+    async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
+        Err(Status::unimplemented(
+            "DoExchange is not done yet; it will take streams of query vectors for search. Use DoGet with SQL, or DoPut",
+        ))
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let caller = Caller::of(&request)?;
+        do_action::answer(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        Ok(Response::new(list_actions::answer()))
+    }
+}

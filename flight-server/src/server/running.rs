@@ -1,0 +1,182 @@
+//! A server that runs.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use skein_storage::Buckets;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
+
+use super::{ServeError, State, connection, drain, http_port, reflection, state};
+use crate::{
+    config::Config,
+    layers::{GateLayer, LogLayer, PanicLayer},
+    rpc::FlightRoutes,
+    tls,
+};
+
+/// The service name that health checks ask for.
+const FLIGHT_SERVICE: &str = "arrow.flight.protocol.FlightService";
+/// HTTP/2 windows bound a stream to window / round trip: these allow 1 GB/s at 16 ms.
+const STREAM_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
+/// The largest frame HTTP/2 allows, so that big buffers leave in few writes.
+const MAX_FRAME: u32 = (1 << 24) - 1;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+const MAX_STREAMS: u32 = 1000;
+/// Room for long tokens and for statements that tools put into headers.
+const MAX_HEADERS: u32 = 64 << 10;
+/// How often idle sessions are looked for, and users that another server created.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A server that runs, in tasks of its own. Dropping it leaves it running; see [`Running::shutdown`].
+pub struct Running {
+    local_addr: SocketAddr,
+    http_addr: Option<SocketAddr>,
+    state: Arc<State>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Running {
+    /// Opens the storage, binds the ports and starts serving.
+    ///
+    /// # Errors
+    /// When something that `config` names can't be used.
+    pub async fn start(config: Config) -> Result<Self, ServeError> {
+        tls::check_exposure(&config)?;
+        let buckets = state::open_buckets(&config).await?;
+        Self::start_over(config, buckets).await
+    }
+
+    /// As [`Running::start`], over buckets that are open already, whatever the configuration says of buckets.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn start_over(config: Config, buckets: Buckets) -> Result<Self, ServeError> {
+        tls::check_exposure(&config)?;
+        let tls = tls::server_config(&config.tls)?;
+        let state = Arc::new(State::open(&config, buckets).await?);
+        let (listener, local_addr) = bind("server.listen", config.server.listen).await?;
+        let http = match config.server.http_listen {
+            Some(address) => Some(bind("server.http_listen", address).await?),
+            None => None,
+        };
+        let http_addr = http.as_ref().map(|(_, address)| *address);
+
+        let mut builder = Server::builder()
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(MAX_FRAME)
+            .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_header_list_size(MAX_HEADERS)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
+        let secure = tls.is_some();
+        if let Some(tls) = tls {
+            builder = builder.tls_config(tls)?;
+        }
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_service_status(FLIGHT_SERVICE, tonic_health::ServingStatus::Serving).await;
+        let router = builder
+            .layer(PanicLayer)
+            .layer(LogLayer::new(Arc::clone(&state.metrics), state.in_flight.clone()))
+            .layer(GateLayer::new(Arc::clone(&state)))
+            .add_service(FlightRoutes::new(Arc::clone(&state)))
+            .add_service(health_service)
+            .add_service(reflection::v1()?)
+            .add_service(reflection::v1alpha()?);
+
+        let stop = CancellationToken::new();
+        let http_stop = CancellationToken::new();
+        let upkeep = tokio::spawn(upkeep(Arc::clone(&state)));
+        let http =
+            http.map(|(listener, _)| tokio::spawn(http_port::serve(listener, Arc::clone(&state), http_stop.clone())));
+        let cut = CancellationToken::new();
+        let incoming = connection::accept(listener, Arc::clone(&state.sessions), cut.clone());
+        let signal = stop.clone().cancelled_owned();
+        let server = tokio::spawn(router.serve_with_incoming_shutdown(incoming, signal));
+        let shared = Arc::clone(&state);
+        let (told, limit) = (stop.clone(), config.server.drain_timeout);
+        let task = tokio::spawn(async move {
+            told.cancelled().await;
+            not_ready(&shared, &health).await;
+            drain::drain(server, &shared.in_flight, limit, &cut).await;
+            http_stop.cancel();
+            upkeep.abort();
+            if let Some(http) = http {
+                http.await?;
+            }
+            tracing::info!("stopped");
+            Ok(())
+        });
+        announce(local_addr, http_addr, secure, &state);
+        Ok(Self { local_addr, http_addr, state, stop, task })
+    }
+
+    /// Where Flight clients connect.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http_addr
+    }
+
+    /// What its requests share.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Tells it to drain: no new work, a bounded time for what runs. Returns at once; see [`Running::wait`].
+    pub fn shutdown(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When one of its tasks failed.
+    pub async fn wait(self) -> Result<(), ServeError> {
+        self.task.await?
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { key, address, source })?;
+    let bound = listener.local_addr().map_err(|source| ServeError::Bind { key, address, source })?;
+    Ok((listener, bound))
+}
+
+async fn not_ready(state: &State, health: &HealthReporter) {
+    tracing::info!("draining");
+    state.begin_drain();
+    for service in ["", FLIGHT_SERVICE] {
+        health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+    }
+}
+
+async fn upkeep(state: Arc<State>) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    loop {
+        tick.tick().await;
+        state.sessions.sweep(std::time::Instant::now());
+        if !state.auth.login_needed() {
+            state.auth.refresh().await;
+        }
+    }
+}
+
+fn announce(address: SocketAddr, http: Option<SocketAddr>, secure: bool, state: &State) {
+    let scheme = if secure { "grpc+tls" } else { "grpc" };
+    tracing::info!(url = %format!("{scheme}://{address}"), http = ?http, "serving");
+    if !state.auth.login_needed() {
+        tracing::warn!(
+            "no login: whoever can reach {address} may read and change everything; create the first user with \
+             'skein user create NAME --admin' to turn login on"
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! What all requests of a server share.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use chrono::TimeDelta;
+use skein_catalog::{
+    Catalog, CatalogOptions,
+    writer::{self, WriterOptions},
+};
+use skein_flight_sql::{FlightSql, Options, ServerFacts};
+use skein_model::{Clock, SystemClock};
+use skein_proto::TicketKey;
+use skein_query::{Engine, EngineConfig};
+use skein_storage::{Bucket, Buckets};
+
+use super::{InFlight, ServeError};
+use crate::{
+    auth::{Authenticator, AuthenticatorOptions, ServerKey},
+    config::{Compression, Config},
+    ingest_bridge::IngestBridge,
+    session::Sessions,
+    telemetry::Metrics,
+};
+
+/// What all requests of a server share.
+pub struct State {
+    /// All tables.
+    pub catalog: Catalog,
+    /// SQL.
+    pub engine: Engine,
+    /// Flight SQL.
+    pub flight_sql: Arc<FlightSql>,
+    /// Login.
+    pub auth: Authenticator,
+    /// Open sessions.
+    pub sessions: Arc<Sessions>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Taking data in.
+    pub ingest: IngestBridge,
+    /// The calls that run.
+    pub in_flight: InFlight,
+    /// Largest message, in bytes.
+    pub max_message_bytes: usize,
+    ready: AtomicBool,
+}
+
+impl State {
+    /// Opens everything that `config` names, over `buckets`.
+    ///
+    /// # Errors
+    /// When the catalog, the engine or the key can't be used.
+    pub async fn open(config: &Config, buckets: Buckets) -> Result<Self, ServeError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let catalog = Catalog::open(buckets, catalog_options(config, Arc::clone(&clock))).await?;
+        let writer = writer_options(config);
+        let engine = Engine::new(catalog.clone(), engine_config(config, writer.clone()))?;
+        let key = server_key(config)?;
+        let metrics = Arc::new(Metrics::new());
+        let auth_options = AuthenticatorOptions {
+            mode: config.auth.mode,
+            loopback: config.is_loopback(),
+            session_ttl: TimeDelta::from_std(config.auth.session_token_ttl).unwrap_or(TimeDelta::MAX),
+            clock: Arc::clone(&clock),
+        };
+        let auth = Authenticator::new(catalog.accounts().clone(), &key, auth_options, Arc::clone(&metrics)).await?;
+        let ingest = IngestBridge::new(catalog.clone(), writer);
+        let flight_sql = Arc::new(FlightSql::new(
+            engine.clone(),
+            TicketKey::new(key.derive("tickets")),
+            ServerFacts::default(),
+            Options::default(),
+            Arc::new(ingest.clone()),
+            clock,
+        )?);
+        let sessions = Sessions::new(engine.clone(), Arc::clone(&flight_sql), config.server.session_idle);
+        Ok(Self {
+            sessions: Arc::new(sessions),
+            catalog,
+            engine,
+            flight_sql,
+            auth,
+            metrics,
+            ingest,
+            in_flight: InFlight::default(),
+            max_message_bytes: config.server.max_message_size.as_usize(),
+            ready: AtomicBool::new(true),
+        })
+    }
+
+    /// Whether new work is welcome.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// No new work from here on.
+    pub fn begin_drain(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+}
+
+/// Opens the buckets that `config` names.
+pub(super) async fn open_buckets(config: &Config) -> Result<Buckets, ServeError> {
+    let mut opened = Vec::new();
+    for bucket in config.storage.effective_buckets() {
+        let bucket = Bucket::open(bucket).await?;
+        if let Err(why) = bucket.writable() {
+            tracing::warn!(bucket = bucket.name(), %why, "the bucket is read-only");
+        }
+        opened.push(bucket);
+    }
+    Ok(Buckets::new(opened)?)
+}
+
+fn catalog_options(config: &Config, clock: Arc<dyn Clock>) -> CatalogOptions {
+    CatalogOptions {
+        refresh: config.catalog.refresh,
+        clock,
+        gc_grace: config.catalog.gc_grace,
+        checkpoint_every: config.catalog.checkpoint_every,
+    }
+}
+
+fn engine_config(config: &Config, writer: WriterOptions) -> EngineConfig {
+    EngineConfig {
+        memory_bytes: config.query.memory_bytes(),
+        target_partitions: config.query.partitions(),
+        batch_size: config.query.batch_size,
+        spill_dir: config.query.spill_dir.clone(),
+        allow_local_paths: config.allow_local_paths(),
+        max_concurrent_queries: config.query.concurrent_queries(),
+        writer,
+        ..EngineConfig::default()
+    }
+}
+
+fn writer_options(config: &Config) -> WriterOptions {
+    WriterOptions {
+        target_file_bytes: config.ingest.target_file_size.0,
+        row_group_rows: config.ingest.row_group_rows,
+        compression: compression(config.ingest.compression),
+        memory_bytes: config.ingest.memory.as_usize(),
+    }
+}
+
+fn compression(configured: Compression) -> writer::Compression {
+    match configured {
+        Compression::None => writer::Compression::None,
+        Compression::Snappy => writer::Compression::Snappy,
+        Compression::Lz4 => writer::Compression::Lz4,
+        Compression::Zstd(level) => writer::Compression::Zstd(level),
+    }
+}
+
+/// The configured secret, else a key that is kept in a file next to the data folder. Next to it and not in it: the
+/// folder is a bucket, and what is in a bucket can be read by SQL.
+fn server_key(config: &Config) -> Result<ServerKey, ServeError> {
+    if let Some(secret) = &config.server.ticket_secret {
+        return Ok(ServerKey::from_secret(secret.expose()));
+    }
+    let mut path = config.storage.data.clone().into_os_string();
+    path.push(".key");
+    match ServerKey::load_or_create(&PathBuf::from(path)) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            tracing::warn!(%error, "the signing key can't be kept: tickets end with this process; set server.ticket_secret");
+            Ok(ServerKey::random())
+        }
+        key => key.map_err(ServeError::Key),
+    }
+}

@@ -1,0 +1,165 @@
+//! The sessions that are open.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use skein_flight_sql::FlightSql;
+use skein_model::SessionId;
+use skein_query::{Engine, Session};
+
+use super::{Claim, ConnectionId, SESSION_COOKIE};
+
+/// All open sessions of the server.
+#[derive(Debug)]
+pub struct Sessions {
+    engine: Engine,
+    flight_sql: Arc<FlightSql>,
+    idle: Duration,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    by_id: HashMap<SessionId, Entry>,
+    by_connection: HashMap<(ConnectionId, String), SessionId>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    session: Arc<Session>,
+    used: Instant,
+    /// Set while only this connection names the session.
+    tied_to: Option<ConnectionId>,
+}
+
+/// A session for one request.
+#[derive(Debug)]
+pub struct Opened {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Whether the client has to be told its cookie.
+    announce: bool,
+}
+
+impl Opened {
+    /// The `Set-Cookie` value for a session that the client does not know yet.
+    pub fn cookie(&self) -> Option<http::HeaderValue> {
+        self.announce.then(|| format!("{SESSION_COOKIE}={}", self.session.id()).parse().ok()).flatten()
+    }
+}
+
+impl Sessions {
+    /// No sessions yet. They end after `idle` without use; `flight_sql` then forgets their statements.
+    pub fn new(engine: Engine, flight_sql: Arc<FlightSql>, idle: Duration) -> Self {
+        Self { engine, flight_sql, idle, open: Mutex::default() }
+    }
+
+    /// The session a request belongs to; opens one when there is none.
+    pub fn resolve(&self, claim: &Claim) -> Opened {
+        let mut open = self.open.lock();
+        let now = Instant::now();
+        if let Some(session) = claim.cookie.and_then(|id| open.enter(id, claim, now)) {
+            return Opened { session, announce: false };
+        }
+        if let Some(id) = claim.bearer {
+            let session = open.enter(id, claim, now).unwrap_or_else(|| self.begin(&mut open, id, claim, None, now));
+            return Opened { session, announce: false };
+        }
+        let key = (claim.connection, claim.principal.name.clone());
+        if let Some(session) = open.by_connection.get(&key).copied().and_then(|id| open.touch(id, now)) {
+            return Opened { session, announce: false };
+        }
+        let id = SessionId::generate();
+        let session = self.begin(&mut open, id, claim, Some(claim.connection), now);
+        open.by_connection.insert(key, id);
+        Opened { session, announce: true }
+    }
+
+    fn begin(
+        &self,
+        open: &mut Open,
+        id: SessionId,
+        claim: &Claim,
+        tied_to: Option<ConnectionId>,
+        now: Instant,
+    ) -> Arc<Session> {
+        let session = self.engine.session(id, claim.principal.clone());
+        open.by_id.insert(id, Entry { session: Arc::clone(&session), used: now, tied_to });
+        session
+    }
+
+    /// How many sessions are open.
+    pub fn len(&self) -> usize {
+        self.open.lock().by_id.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends one session, with its temporary tables. False when it was not open.
+    pub fn close(&self, id: SessionId) -> bool {
+        self.end(|other, _| other == id) > 0
+    }
+
+    /// Ends the sessions that only this connection names.
+    pub fn connection_closed(&self, connection: ConnectionId) {
+        self.end(|_, entry| entry.tied_to == Some(connection));
+        self.open.lock().by_connection.retain(|(other, _), _| *other != connection);
+    }
+
+    /// Ends all sessions of one principal: its user is gone, or has another password.
+    pub fn close_all_of(&self, principal: &str) {
+        self.end(|_, entry| entry.session.principal().name == principal);
+    }
+
+    /// Ends the sessions that nothing has used for the idle time. One that a running stream holds is in use.
+    pub fn sweep(&self, now: Instant) {
+        self.end(|_, entry| {
+            if Arc::strong_count(&entry.session) > 1 {
+                entry.used = now;
+            }
+            now.saturating_duration_since(entry.used) >= self.idle
+        });
+    }
+
+    /// Ends the sessions that `over` picks, and returns how many those were.
+    fn end(&self, mut over: impl FnMut(SessionId, &mut Entry) -> bool) -> usize {
+        let ended: Vec<_> = {
+            let mut open = self.open.lock();
+            let Open { by_id, by_connection } = &mut *open;
+            let ended = by_id.extract_if(|id, entry| over(*id, entry)).collect();
+            by_connection.retain(|_, id| by_id.contains_key(id));
+            ended
+        };
+        // Outside of the lock: dropping a session drops its tables.
+        for (id, _) in &ended {
+            self.flight_sql.close_session(*id);
+        }
+        ended.len()
+    }
+}
+
+impl Open {
+    fn touch(&mut self, id: SessionId, now: Instant) -> Option<Arc<Session>> {
+        let entry = self.by_id.get_mut(&id)?;
+        entry.used = now;
+        Some(Arc::clone(&entry.session))
+    }
+
+    /// The session `id`, if the claim's principal opened it. From here on it outlives its connection.
+    fn enter(&mut self, id: SessionId, claim: &Claim, now: Instant) -> Option<Arc<Session>> {
+        let entry = self.by_id.get_mut(&id).filter(|entry| entry.session.principal().name == claim.principal.name)?;
+        entry.used = now;
+        // Some clients return the cookie on the same connection only; the session then still ends with it.
+        if entry.tied_to.is_some_and(|connection| connection != claim.connection) {
+            entry.tied_to = None;
+        }
+        Some(Arc::clone(&entry.session))
+    }
+}

@@ -1,0 +1,155 @@
+//! The server's Prometheus metrics. Each server has its own recorder, so that two in one process stay apart.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tonic::Code;
+
+const RPC_TOTAL: &str = "skein_rpc_total";
+const RPC_SECONDS: &str = "skein_rpc_duration_seconds";
+const RPC_RUNNING: &str = "skein_rpc_running";
+const ROWS_SENT: &str = "skein_rows_sent_total";
+const ROWS_RECEIVED: &str = "skein_rows_received_total";
+const BYTES_SENT: &str = "skein_bytes_sent_total";
+const BYTES_RECEIVED: &str = "skein_bytes_received_total";
+const LOGINS: &str = "skein_logins_total";
+const QUERIES_RUNNING: &str = "skein_queries_running";
+const QUERIES_QUEUED: &str = "skein_queries_queued";
+const SESSIONS: &str = "skein_sessions";
+
+/// Upper bounds of the duration buckets, in seconds.
+const SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0];
+
+/// The metrics of one server.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let builder = PrometheusBuilder::new();
+        // Only an empty list of buckets is refused; without buckets a histogram is a summary.
+        let builder = builder
+            .set_buckets_for_metric(Matcher::Full(RPC_SECONDS.to_owned()), &SECONDS)
+            .unwrap_or_else(|_| PrometheusBuilder::new());
+        let recorder = builder.build_recorder();
+        let metrics = Self { handle: recorder.handle(), recorder };
+        metrics.describe();
+        metrics
+    }
+
+    fn describe(&self) {
+        with_local_recorder(&self.recorder, || {
+            describe_counter!(RPC_TOTAL, "RPCs that ended, by name and gRPC code");
+            describe_histogram!(RPC_SECONDS, "Seconds from an RPC's headers to its last byte");
+            describe_gauge!(RPC_RUNNING, "RPCs that run now");
+            describe_counter!(ROWS_SENT, "Rows streamed to clients");
+            describe_counter!(ROWS_RECEIVED, "Rows committed from clients");
+            describe_counter!(BYTES_SENT, "Bytes of responses");
+            describe_counter!(BYTES_RECEIVED, "Bytes of requests");
+            describe_counter!(LOGINS, "Logins, by outcome");
+            describe_gauge!(QUERIES_RUNNING, "Queries that produce rows now");
+            describe_gauge!(QUERIES_QUEUED, "Queries that wait for a slot");
+            describe_gauge!(SESSIONS, "Open sessions");
+            for name in [ROWS_SENT, ROWS_RECEIVED, BYTES_SENT, BYTES_RECEIVED] {
+                counter!(name).absolute(0);
+            }
+        });
+    }
+
+    /// An RPC began.
+    pub fn rpc_started(&self, rpc: &'static str) {
+        with_local_recorder(&self.recorder, || gauge!(RPC_RUNNING, "rpc" => rpc).increment(1));
+    }
+
+    /// An RPC is over: its last byte was sent, or its client went away.
+    pub fn rpc_finished(&self, rpc: &'static str, code: Code, took: Duration) {
+        with_local_recorder(&self.recorder, || {
+            gauge!(RPC_RUNNING, "rpc" => rpc).decrement(1);
+            counter!(RPC_TOTAL, "rpc" => rpc, "code" => format!("{code:?}")).increment(1);
+            histogram!(RPC_SECONDS, "rpc" => rpc).record(took.as_secs_f64());
+        });
+    }
+
+    /// Rows were handed to a client's stream.
+    pub fn rows_sent(&self, rows: u64) {
+        with_local_recorder(&self.recorder, || counter!(ROWS_SENT).increment(rows));
+    }
+
+    /// Rows of a client were committed.
+    pub fn rows_received(&self, rows: u64) {
+        with_local_recorder(&self.recorder, || counter!(ROWS_RECEIVED).increment(rows));
+    }
+
+    /// Bytes of a response left.
+    pub fn sent_bytes(&self, bytes: u64) {
+        with_local_recorder(&self.recorder, || counter!(BYTES_SENT).increment(bytes));
+    }
+
+    /// Bytes of a request came in.
+    pub fn received_bytes(&self, bytes: u64) {
+        with_local_recorder(&self.recorder, || counter!(BYTES_RECEIVED).increment(bytes));
+    }
+
+    /// A login succeeded (`ok`), failed (`refused`) or was not even tried (`limited`).
+    pub fn login(&self, outcome: &'static str) {
+        with_local_recorder(&self.recorder, || counter!(LOGINS, "outcome" => outcome).increment(1));
+    }
+
+    /// Sets what is counted at the moment of a scrape.
+    pub fn set_now(&self, queries_running: usize, queries_queued: usize, sessions: usize) {
+        with_local_recorder(&self.recorder, || {
+            for (name, value) in
+                [(QUERIES_RUNNING, queries_running), (QUERIES_QUEUED, queries_queued), (SESSIONS, sessions)]
+            {
+                gauge!(name).set(u32::try_from(value).unwrap_or(u32::MAX));
+            }
+        });
+    }
+
+    /// The metrics in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_rendered() {
+        let metrics = Metrics::new();
+        metrics.rpc_started("DoGet");
+        metrics.rpc_finished("DoGet", Code::Ok, Duration::from_millis(3));
+        metrics.rows_sent(7);
+        metrics.set_now(1, 2, 3);
+        let text = metrics.render();
+        for line in [
+            r#"skein_rpc_total{rpc="DoGet",code="Ok"} 1"#,
+            "skein_rows_sent_total 7",
+            "skein_queries_queued 2",
+            "skein_sessions 3",
+            r#"skein_rpc_duration_seconds_bucket{rpc="DoGet",le="0.005"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} not in\n{text}");
+        }
+        assert!(!Metrics::new().render().contains("DoGet"));
+    }
+}

@@ -1,0 +1,7 @@
+//! Logs, traces and metrics.
+
+mod metrics;
+mod tracing_setup;
+
+pub use metrics::Metrics;
+pub use tracing_setup::{TelemetryError, TelemetryGuard, init, remote_parent};

@@ -1,0 +1,2 @@
+//! End-to-end tests live in `tests/e2e`: one binary, one module per subject, each against a real server on a port of its
+//! own. `slt/` holds sqllogictest files that run through the wire.

@@ -1,0 +1,20 @@
+//! A real server, a real port, a real client: what holds across the wire.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+mod access;
+mod bad_input;
+mod cli;
+mod dependencies;
+mod faults;
+mod ingest;
+mod lifecycle;
+mod login;
+mod query;
+mod sessions;
+mod slt;
+mod tickets;
+mod tls;
+mod vanish;
+mod writers;

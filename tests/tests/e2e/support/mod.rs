@@ -1,0 +1,9 @@
+//! A server in a temporary folder, and a client that keeps gRPC statuses as they are.
+
+mod client;
+mod data;
+mod server;
+
+pub use client::{Client, file_messages, path_descriptor, statement};
+pub use data::{batch, flight_data, numbers, table};
+pub use server::{TestServer, http_get};
