@@ -135,7 +135,7 @@ def whole_tables(skein: skein_flight.Connection, peer: duckdb.DuckDBPyConnection
         ours = skein.sql(f"SELECT * FROM {name}").arrow()
         peer.register("ours", ours)
         for left, right in ((name, "ours"), ("ours", name)):
-            (missing,) = peer.execute(f"SELECT count(*) FROM (FROM {left} EXCEPT ALL FROM {right})").fetchone() or (None,)
+            ((missing,),) = peer.execute(f"SELECT count(*) FROM (FROM {left} EXCEPT ALL FROM {right})").fetchall()
             if missing != 0:
                 fail(f"table {name}: {missing} rows of '{left}' are not in '{right}'")
         print(f"{name:>9}: {ours.num_rows:>7,} rows, each one equal to DuckDB's")
