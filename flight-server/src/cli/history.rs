@@ -36,6 +36,8 @@ pub struct Args {
 /// Lists the snapshots, newest first.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let client = args.connect.client().await?;
+    // Fails for a name that does not exist; what has no snapshots is another matter.
+    client.schema(&args.table.path()).await?;
     let limit = args.limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
     let sql = format!(
         "SELECT version, committed_at, operation, author, rows_added, rows_removed, rows, files, bytes, reason \
@@ -44,8 +46,6 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         quote_text(&args.table.table)
     );
     if args.listing.show(&client, &sql).await? == 0 && args.limit != Some(0) {
-        // Tells a name that does not exist from a view, which has no snapshots.
-        client.schema(&args.table.path()).await?;
         return Err(Failure::new(Exit::NotFound, format!("{} has no snapshots", args.table))
             .hint("views and external tables have none; 'skein ls' shows what is what"));
     }

@@ -10,6 +10,8 @@ use clap::{Parser, Subcommand};
 
 mod action;
 mod actions;
+#[cfg(test)]
+mod client_tests;
 mod completions;
 mod config;
 mod connect;
