@@ -1,12 +1,18 @@
-//! Users and API tokens.
+//! Users, who log in with a name and a password, and API tokens, which act for a user until they expire or are revoked.
+//!
+//! Both are documents of the catalog, so every server on the same bucket knows them. Passwords are kept as argon2id
+//! hashes, tokens as SHA-256 of their text; neither appears in `Debug` output, logs or errors.
 
-use std::sync::Arc;
+mod password;
+mod registry;
+mod token;
+mod tokens;
+mod user;
+mod users;
 
 use chrono::{DateTime, Utc};
+pub use registry::Accounts;
 use secrecy::SecretString;
-use skein_model::Clock;
-
-use crate::{Actor, Documents, Result};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,69 +51,6 @@ pub struct TokenInfo {
 pub struct NewToken {
     /// Its id, for [`Accounts::revoke_token`].
     pub id: String,
-    /// The text to authenticate with: `skein_<id>_<secret>`. It is kept nowhere.
+    /// The text to authenticate with: `skein_<id>_<secret>`, the secret being 256 random bits. It is kept nowhere.
     pub secret_text: SecretString,
-}
-
-/// Users and tokens of a catalog. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Accounts {}
-
-impl Accounts {
-    /// The accounts kept in `documents`.
-    pub fn new(_documents: Documents, _clock: Arc<dyn Clock>) -> Self {
-        todo!()
-    }
-    /// Creates a user.
-    pub async fn create_user(
-        &self,
-        _name: &str,
-        _password: &SecretString,
-        _admin: bool,
-        _actor: &Actor,
-    ) -> Result<UserInfo> {
-        todo!()
-    }
-    /// Changes a password.
-    pub async fn set_password(&self, _name: &str, _password: &SecretString, _actor: &Actor) -> Result<()> {
-        todo!()
-    }
-    /// Deletes a user and revokes their tokens.
-    pub async fn delete_user(&self, _name: &str, _actor: &Actor) -> Result<()> {
-        todo!()
-    }
-    /// All users, sorted by name.
-    pub async fn users(&self) -> Result<Vec<UserInfo>> {
-        todo!()
-    }
-    /// Whether there is any user.
-    pub async fn any_users(&self) -> Result<bool> {
-        todo!()
-    }
-    /// The user, if the password is theirs.
-    pub async fn check_password(&self, _name: &str, _password: &SecretString) -> Result<Option<UserInfo>> {
-        todo!()
-    }
-    /// Creates a token.
-    pub async fn create_token(
-        &self,
-        _user: &str,
-        _label: &str,
-        _expires_at: Option<DateTime<Utc>>,
-        _actor: &Actor,
-    ) -> Result<NewToken> {
-        todo!()
-    }
-    /// Revokes a token.
-    pub async fn revoke_token(&self, _id: &str, _actor: &Actor) -> Result<()> {
-        todo!()
-    }
-    /// All tokens, revoked and expired ones too, sorted by id.
-    pub async fn tokens(&self) -> Result<Vec<TokenInfo>> {
-        todo!()
-    }
-    /// The user a token belongs to, if it is valid.
-    pub async fn check_token(&self, _text: &str) -> Result<Option<UserInfo>> {
-        todo!()
-    }
 }

@@ -1,10 +1,29 @@
 //! Removing what nothing refers to.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt, stream};
+use object_store::ObjectMeta;
 use serde::{Deserialize, Serialize};
+use skein_model::{DatasetId, FileId, TableName};
+use skein_storage::Bucket;
 
-use crate::{Catalog, Result};
+use super::{
+    layout::{Role, TABLES, dataset_of, key, role},
+    log::{check_log, dropped_at},
+};
+use crate::{Actor, Catalog, Dataset, Result};
+
+/// A shorter grace time is raised to this one: a write that is running must not lose its files.
+pub const MIN_GRACE: Duration = Duration::from_secs(60 * 60);
+/// Objects removed at a time.
+const PARALLEL: usize = 8;
+/// Where a catalog keeps its names.
+const DOCUMENTS: &str = "_skein/docs/";
 
 /// Why an object is garbage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +53,8 @@ pub struct Garbage {
 pub struct GcReport {
     /// Nothing was removed; `removed` lists what would have been.
     pub dry_run: bool,
+    /// The grace time that was applied, in seconds.
+    pub grace_seconds: u64,
     /// What was removed.
     pub removed: Vec<Garbage>,
     /// Bytes of all that.
@@ -44,7 +65,289 @@ pub struct GcReport {
     pub problems: Vec<String>,
 }
 
-/// Removes garbage.
-pub async fn gc(_catalog: &Catalog, _grace: Duration, _dry_run: bool) -> Result<GcReport> {
-    todo!()
+/// Removes data files that no version of their dataset refers to, and whole datasets that were dropped or never
+/// published, once they are older than `grace` (at least [`MIN_GRACE`]). A file that a write still under way could
+/// commit is young, so it stays; choose a grace time longer than the longest write. Objects that Skein did not write
+/// stay. A dataset that cannot be read is left alone and listed in `problems`.
+///
+/// # Errors
+/// When the catalog's names cannot be read: without them nothing is known to be garbage.
+#[tracing::instrument(skip_all, fields(dry_run))]
+pub async fn gc(catalog: &Catalog, grace: Duration, dry_run: bool) -> Result<GcReport> {
+    let grace = grace.max(MIN_GRACE);
+    let mut report = GcReport { dry_run, grace_seconds: grace.as_secs(), ..GcReport::default() };
+    let delta = TimeDelta::from_std(grace).unwrap_or(TimeDelta::MAX);
+    let Some(before) = catalog.options().clock.now().checked_sub_signed(delta) else { return Ok(report) };
+    // Objects are listed before names and logs are read. So whatever is committed or published in between is known by
+    // the time it is judged.
+    let mut folders = Vec::new();
+    for bucket in catalog.buckets().all() {
+        match listing(&bucket, dry_run).await {
+            Ok(found) => folders.extend(found.into_iter().map(|(id, objects)| (bucket.clone(), id, objects))),
+            Err(error) => report.problems.push(error.to_string()),
+        }
+    }
+    let named: BTreeMap<DatasetId, Dataset> =
+        super::named_datasets(catalog).await?.into_iter().map(|dataset| (dataset.id(), dataset)).collect();
+    let elsewhere = super::named_ids(catalog).await?;
+    let nameless = Nameless { catalog, before, strangers: strangers(catalog).await? };
+    let mut garbage = Vec::new();
+    for (bucket, id, objects) in folders {
+        let judged = match named.get(&id) {
+            Some(dataset) => judge_named(dataset, objects, before, &mut report).await,
+            // Named, but in a bucket that is configured no more or under another name than this one.
+            None if elsewhere.contains(&id) => Ok(Vec::new()),
+            None => nameless.judge(&bucket, id, objects, &mut report).await,
+        };
+        match judged {
+            Ok(found) => garbage.extend(found.into_iter().map(|(object, reason)| (bucket.clone(), object, reason))),
+            Err(error) => report.problems.push(format!("dataset {id} was left alone: {error}")),
+        }
+    }
+    remove(garbage, &mut report).await;
+    tracing::info!(removed = report.removed.len(), bytes = report.bytes, dry_run, "garbage collected");
+    Ok(report)
+}
+
+/// The objects of each dataset's folder.
+async fn listing(bucket: &Bucket, dry_run: bool) -> Result<BTreeMap<DatasetId, Vec<ObjectMeta>>> {
+    if !dry_run {
+        bucket.writable()?;
+    }
+    let mut folders: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for object in bucket.list(TABLES).await? {
+        if let Some(id) = dataset_of(key(&object)) {
+            folders.entry(id).or_default().push(object);
+        }
+    }
+    Ok(folders)
+}
+
+type Judged = Vec<(ObjectMeta, GarbageReason)>;
+
+async fn judge_named(
+    dataset: &Dataset,
+    objects: Vec<ObjectMeta>,
+    before: DateTime<Utc>,
+    report: &mut GcReport,
+) -> Result<Judged> {
+    // What a damaged log refers to is not known.
+    if let Some(problem) = check_log(dataset, &objects).await?.into_iter().next() {
+        report.problems.push(format!(
+            "table '{}' was left alone: '{}': {}",
+            dataset.name(),
+            problem.key,
+            problem.detail
+        ));
+        return Ok(Vec::new());
+    }
+    let referenced: BTreeSet<FileId> = dataset.referenced_files().await?.into_keys().collect();
+    let loose = objects.into_iter().filter(|object| match role(key(object)) {
+        Role::Data(id) => !referenced.contains(&id),
+        _ => false,
+    });
+    let (old, young): (Vec<_>, Vec<_>) = loose.partition(|object| object.last_modified < before);
+    report.kept_young += young.len() as u64;
+    Ok(old.into_iter().map(|object| (object, GarbageReason::Unreferenced)).collect())
+}
+
+/// Whether the list of names can be believed to hold every dataset in these buckets; if not, why. Without it, a
+/// configuration that lists buckets in another order would make all tables look like garbage.
+async fn strangers(catalog: &Catalog) -> Result<Option<String>> {
+    let buckets = catalog.buckets();
+    let home = buckets.default_bucket();
+    if home.list(&format!("{DOCUMENTS}name/")).await?.is_empty() {
+        return Ok(Some(format!("the default bucket '{}' knows no names", home.name())));
+    }
+    for bucket in buckets.all().into_iter().filter(|bucket| bucket.name() != home.name()) {
+        if !bucket.list(DOCUMENTS).await?.is_empty() {
+            return Ok(Some(format!("bucket '{}' has names of its own besides the default bucket's", bucket.name())));
+        }
+    }
+    Ok(None)
+}
+
+/// Judges folders that no name leads to.
+struct Nameless<'a> {
+    catalog: &'a Catalog,
+    before: DateTime<Utc>,
+    /// Why such a folder may be somebody else's, unless its log says that it was dropped.
+    strangers: Option<String>,
+}
+
+impl Nameless<'_> {
+    /// A folder goes as a whole: the grace time after it was dropped, and once its youngest object is old. One that was
+    /// never published, or lost its name in a crash, is dropped first, so that it gets its grace time too.
+    async fn judge(
+        &self,
+        bucket: &Bucket,
+        id: DatasetId,
+        objects: Vec<ObjectMeta>,
+        report: &mut GcReport,
+    ) -> Result<Judged> {
+        let youngest = objects.iter().map(|object| object.last_modified).max();
+        let dropped = dropped_at(bucket, &objects).await?;
+        let has_log = objects.iter().any(|object| matches!(role(key(object)), Role::Log(_)));
+        if youngest.max(dropped).is_some_and(|time| time >= self.before) {
+            report.kept_young += objects.len() as u64;
+            return Ok(Vec::new());
+        }
+        if dropped.is_none()
+            && let Some(reason) = &self.strangers
+        {
+            report.problems.push(format!("dataset {id} was left alone, because it may belong to others: {reason}"));
+            return Ok(Vec::new());
+        }
+        if dropped.is_none() && has_log {
+            report.kept_young += objects.len() as u64;
+            if !report.dry_run {
+                self.seal(bucket, id).await?;
+            }
+            return Ok(Vec::new());
+        }
+        let mut ours: Vec<_> = objects.into_iter().filter(|object| role(key(object)) != Role::Stray).collect();
+        // The log goes last, and in it the record of the drop: an interrupted collection is taken up again.
+        ours.sort_by_key(|object| match role(key(object)) {
+            Role::Log(version) => (2, version),
+            Role::Checkpoint(version) => (1, version),
+            Role::Data(_) | Role::Stray => (0, 0),
+        });
+        Ok(ours.into_iter().map(|object| (object, GarbageReason::Dropped)).collect())
+    }
+
+    async fn seal(&self, bucket: &Bucket, id: DatasetId) -> Result<()> {
+        let dataset = self.catalog.dataset(TableName::in_default_schema(id.to_string())?, bucket.clone(), id);
+        let reason = Some("no name leads to it".to_owned());
+        dataset.seal(&Actor { principal: "garbage collection".to_owned(), reason }).await
+    }
+}
+
+/// Removes in order as far as the log is concerned; data files several at a time.
+async fn remove(garbage: Vec<(Bucket, ObjectMeta, GarbageReason)>, report: &mut GcReport) {
+    let dry_run = report.dry_run;
+    let (data, log): (Vec<_>, Vec<_>) =
+        garbage.into_iter().partition(|(_, object, _)| matches!(role(key(object)), Role::Data(_)));
+    for (group, parallel) in [(data, PARALLEL), (log, 1)] {
+        let mut outcomes = stream::iter(group)
+            .map(|(bucket, object, reason)| async move {
+                let outcome = if dry_run { Ok(()) } else { bucket.delete(key(&object)).await };
+                (bucket, object, reason, outcome)
+            })
+            .buffered(parallel);
+        while let Some((bucket, object, reason, outcome)) = outcomes.next().await {
+            match outcome {
+                Ok(()) => {
+                    report.bytes += object.size;
+                    let (bucket, key) = (bucket.name().to_owned(), key(&object).to_owned());
+                    report.removed.push(Garbage { bucket, key, bytes: object.size, reason });
+                }
+                Err(error) => report.problems.push(error.to_string()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            layout::folder,
+            testing::{Lab, numbers, write},
+        },
+        *,
+    };
+    use crate::{At, Change};
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    #[tokio::test]
+    async fn an_orphan_goes_after_the_grace_time_and_no_other_file() {
+        let lab = Lab::new().await;
+        let dataset = lab.dataset("t", &[numbers(0..10)]).await;
+        let kept = dataset.data_key(dataset.snapshot(At::Latest).await.unwrap().files[0].id);
+        let orphan = dataset.data_key(write(&dataset, &numbers(0..5)).await[0].id);
+        let stray = format!("{}data/notes.txt", folder(dataset.id()));
+        std::fs::write(lab.path(&stray), b"hello").unwrap();
+
+        let report = gc(&lab.catalog, Duration::ZERO, false).await.unwrap();
+        assert_eq!((report.removed.len(), report.kept_young, report.grace_seconds), (0, 1, 3600), "{report:?}");
+        lab.later();
+        let report = gc(&lab.catalog, DAY, true).await.unwrap();
+        assert_eq!(report.removed.iter().map(|g| &g.key).collect::<Vec<_>>(), [&orphan]);
+        assert!(lab.path(&orphan).exists(), "a dry run removes nothing");
+        let report = gc(&lab.catalog, DAY, false).await.unwrap();
+        assert_eq!((report.removed.len(), report.problems.len()), (1, 0), "{report:?}");
+        assert!(!lab.path(&orphan).exists() && lab.path(&kept).exists() && lab.path(&stray).exists());
+        assert_eq!(gc(&lab.catalog, DAY, false).await.unwrap().removed, []);
+    }
+
+    #[tokio::test]
+    async fn files_of_older_versions_stay() {
+        let lab = Lab::new().await;
+        let dataset = lab.dataset("t", &[numbers(0..10)]).await;
+        let files = write(&dataset, &numbers(0..5)).await;
+        let change = Change { operation: crate::Operation::Replace, ..Change::append(files) };
+        dataset.commit(change, &lab.actor).await.unwrap();
+        lab.later();
+        assert_eq!(gc(&lab.catalog, DAY, false).await.unwrap().removed, []);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_dataset_goes_after_the_grace_time() {
+        let lab = Lab::new().await;
+        let dataset = lab.dataset("t", &[numbers(0..10), numbers(10..20)]).await;
+        let other = lab.dataset("other", &[numbers(0..10)]).await;
+        lab.later();
+        lab.catalog.drop(&TableName::in_default_schema("t").unwrap(), None, &lab.actor).await.unwrap();
+        let report = gc(&lab.catalog, DAY, false).await.unwrap();
+        assert_eq!(report.removed, [], "it was dropped a moment ago");
+        lab.later();
+        let report = gc(&lab.catalog, DAY, false).await.unwrap();
+        assert!(report.removed.iter().all(|garbage| garbage.reason == GarbageReason::Dropped), "{report:?}");
+        assert_eq!(lab.keys(&folder(dataset.id())).await, Vec::<String>::new());
+        assert!(!lab.keys(&folder(other.id())).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_dataset_that_was_never_published_goes_too() {
+        let lab = Lab::new().await;
+        lab.dataset("other", &[]).await;
+        let staged = lab.catalog.stage_dataset(lab.new_dataset("t"), &lab.actor).await.unwrap();
+        lab.append(&staged, &numbers(0..10)).await;
+        assert_eq!(gc(&lab.catalog, DAY, false).await.unwrap().removed, []);
+        lab.later();
+        let report = gc(&lab.catalog, DAY, false).await.unwrap();
+        assert_eq!((report.removed.len(), report.kept_young), (0, 3), "it is dropped first: {report:?}");
+        lab.later();
+        assert!(!gc(&lab.catalog, DAY, false).await.unwrap().removed.is_empty());
+        assert_eq!(lab.keys(&folder(staged.id())).await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn tables_of_another_catalog_are_left_alone() {
+        let lab = Lab::new().await;
+        let dataset = lab.dataset("t", &[numbers(0..10)]).await;
+        lab.later();
+        // The same bucket, no longer the one with the names.
+        let buckets = skein_storage::Buckets::new(vec![Bucket::in_memory("new"), lab.bucket.clone()]).unwrap();
+        let other = Catalog::open(buckets, lab.catalog.options().clone()).await.unwrap();
+        let before = lab.keys(&folder(dataset.id())).await;
+        let report = gc(&other, DAY, false).await.unwrap();
+        assert_eq!((report.removed.len(), report.problems.len()), (0, 1), "{report:?}");
+        assert_eq!(lab.keys(&folder(dataset.id())).await, before);
+    }
+
+    #[tokio::test]
+    async fn a_dataset_that_cannot_be_read_loses_nothing() {
+        let lab = Lab::new().await;
+        let dataset = lab.dataset("t", &[numbers(0..10)]).await;
+        let before = lab.keys(&folder(dataset.id())).await;
+        for key in before.iter().filter(|key| key.contains("/log/")) {
+            std::fs::write(lab.path(key), b"{").unwrap();
+        }
+        lab.later();
+        let reopened = Catalog::open(lab.catalog.buckets().clone(), lab.catalog.options().clone()).await.unwrap();
+        let _ = gc(&reopened, DAY, false).await;
+        assert_eq!(lab.keys(&folder(dataset.id())).await, before);
+    }
 }

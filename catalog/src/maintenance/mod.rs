@@ -2,9 +2,45 @@
 //! counts and statistics from the files themselves.
 
 mod gc;
+mod inspect;
+mod layout;
+mod log;
 mod resync;
+#[cfg(test)]
+mod testing;
 mod verify;
 
-pub use gc::{GcReport, Garbage, GarbageReason, gc};
+pub use gc::{Garbage, GarbageReason, GcReport, MIN_GRACE, gc};
 pub use resync::{FileChange, ResyncReport, resync};
 pub use verify::{Finding, FindingKind, VerifyOptions, VerifyReport, verify};
+
+use std::collections::BTreeSet;
+
+use skein_model::DatasetId;
+
+use crate::{
+    Catalog, Dataset, Entry, Result,
+    names::{NAME_KIND, NameRecord, Target},
+};
+
+/// All datasets that have a name.
+async fn named_datasets(catalog: &Catalog) -> Result<Vec<Dataset>> {
+    let entries = catalog.entries().await?.into_iter();
+    Ok(entries
+        .filter_map(|(_, entry)| match entry {
+            Entry::Dataset(dataset) => Some(dataset),
+            _ => None,
+        })
+        .collect())
+}
+
+/// The ids of all datasets that have a name, those in buckets that are not configured too.
+async fn named_ids(catalog: &Catalog) -> Result<BTreeSet<DatasetId>> {
+    let records = catalog.documents().list::<NameRecord>(NAME_KIND).await?.into_iter();
+    Ok(records
+        .filter_map(|(_, _, record)| match record.target {
+            Target::Dataset { id, .. } => Some(id),
+            _ => None,
+        })
+        .collect())
+}

@@ -1,15 +1,17 @@
 //! Checks of a batch before it is taken in: same columns as the dataset, no nulls where none are allowed, no decimals
 //! beyond their precision (Parquet would silently cut them).
 
+use std::sync::Arc;
+
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
     buffer::NullBuffer,
+    compute::cast,
     datatypes::{
-        Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Int32Type, Int64Type,
-        validate_decimal_precision_and_scale,
+        Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, validate_decimal_precision_and_scale,
     },
 };
-use arrow_schema::{DataType, Field, FieldRef, Schema};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::WriteError;
 
@@ -20,6 +22,20 @@ pub(super) fn check_batch(schema: &Schema, batch: &RecordBatch, first_row: u64) 
         Walk { first_row, path: field.name().clone() }.array(field, column, None, None)?;
     }
     Ok(())
+}
+
+/// Gives nested columns exactly the types of `schema`. They can differ from what [`check_batch`] has let pass in the
+/// nullability and names of nested fields only, so no value changes.
+pub(super) fn conform(schema: &SchemaRef, batch: RecordBatch) -> Result<RecordBatch, WriteError> {
+    let same = |(field, column): (&FieldRef, &ArrayRef)| field.data_type().equals_datatype(column.data_type());
+    if schema.fields().iter().zip(batch.columns()).all(same) {
+        return Ok(batch);
+    }
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        if same((field, column)) { Ok(Arc::clone(column)) } else { cast(column, field.data_type()) }
+    });
+    let columns = columns.collect::<Result<_, _>>()?;
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
 /// Columns are compared by position, name and type. Metadata is not compared, and neither is nullability: what matters
@@ -98,12 +114,7 @@ impl Walk {
         }
     }
 
-    fn refuse_nulls(
-        &self,
-        nulls: &NullBuffer,
-        parents: Option<&NullBuffer>,
-        rows: Rows<'_>,
-    ) -> Result<(), WriteError> {
+    fn refuse_nulls(&self, nulls: &NullBuffer, parents: Option<&NullBuffer>, rows: Rows<'_>) -> Result<(), WriteError> {
         match (0..nulls.len()).find(|slot| nulls.is_null(*slot) && parents.is_none_or(|p| p.is_valid(*slot))) {
             Some(slot) => Err(WriteError::UnexpectedNull { column: self.path.clone(), row: self.row(slot, rows) }),
             None => Ok(()),
@@ -206,7 +217,7 @@ fn spans(array: &ArrayRef) -> (ArrayRef, Vec<std::ops::Range<usize>>) {
         }
         DataType::Map(_, _) => {
             let map = array.as_map();
-            (std::sync::Arc::new(map.entries().clone()), pairs(map.value_offsets()))
+            (Arc::new(map.entries().clone()), pairs(map.value_offsets()))
         }
         DataType::ListView(_) => {
             let list = array.as_list_view::<i32>();
@@ -254,8 +265,6 @@ fn needs_a_look(data_type: &DataType) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::{
         array::{Decimal128Array, Int64Array, ListArray, StringArray, StructArray},
         buffer::OffsetBuffer,

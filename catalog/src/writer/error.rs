@@ -15,7 +15,9 @@ pub(super) enum WriteError {
     /// Rows are counted from 0 over all batches of the write.
     #[error("column '{column}' does not allow nulls, and row {row} holds one; fill it in or make the column nullable")]
     UnexpectedNull { column: String, row: u64 },
-    #[error("column '{column}', row {row}: {value} (unscaled) has more digits than {data_type} holds; use a larger precision")]
+    #[error(
+        "column '{column}', row {row}: {value} (unscaled) has more digits than {data_type} holds; use a larger precision"
+    )]
     DecimalOverflow { column: String, row: u64, value: String, data_type: DataType },
     #[error("column '{column}' has no field id; write with the schema of a snapshot, not with a client's")]
     NoFieldId { column: String },

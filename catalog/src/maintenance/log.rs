@@ -1,0 +1,95 @@
+//! The log of a dataset, looked at from outside: is it whole, and does it end in a drop?
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
+use skein_model::Version;
+use skein_storage::Bucket;
+
+use super::layout::{Role, folder, key, role};
+use crate::{
+    Dataset, Operation, Result,
+    log::{Checkpoint, Delta},
+    persisted::decode,
+};
+
+/// Entries read at a time.
+const PARALLEL: usize = 8;
+
+/// Something wrong with one object of a log.
+pub(super) struct LogProblem {
+    pub(super) key: String,
+    pub(super) detail: String,
+}
+
+/// Reads every entry among `objects` and looks for gaps between them.
+pub(super) async fn check_log(dataset: &Dataset, objects: &[ObjectMeta]) -> Result<Vec<LogProblem>> {
+    let mut problems = Vec::new();
+    let versions: Vec<Version> = versions(objects);
+    let newest = versions.last().copied().unwrap_or(0);
+    for version in (1..=newest).filter(|version| versions.binary_search(version).is_err()) {
+        // A listing may lag behind; only the object itself tells.
+        let key = log_key(dataset, version);
+        if dataset.bucket().get_opt(&key).await?.is_none() {
+            problems.push(LogProblem { key, detail: format!("the log entry of version {version} is missing") });
+        }
+    }
+    let entries = objects.iter().filter(|object| matches!(role(key(object)), Role::Log(_) | Role::Checkpoint(_)));
+    let entries: Vec<String> = entries.map(|object| key(object).to_owned()).collect();
+    let found: Vec<Option<LogProblem>> = stream::iter(entries)
+        .map(|key| async move {
+            let bytes = dataset.bucket().get_opt(&key).await?.unwrap_or_default();
+            Ok::<_, crate::Error>(check_entry(dataset.bucket(), &key, &bytes))
+        })
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    problems.extend(found.into_iter().flatten());
+    Ok(problems)
+}
+
+fn check_entry(bucket: &Bucket, key: &str, bytes: &[u8]) -> Option<LogProblem> {
+    let (is, says) = match role(key) {
+        Role::Log(version) => (version, decode(bucket, key, bytes).map(|entry: Delta| entry.info.version)),
+        Role::Checkpoint(version) => (version, decode(bucket, key, bytes).map(|entry: Checkpoint| entry.version)),
+        _ => return None,
+    };
+    let detail = match says {
+        Ok(says) if says == is => return None,
+        Ok(says) => format!("the entry of version {is} says it is version {says}"),
+        Err(error) => error.to_string(),
+    };
+    Some(LogProblem { key: key.to_owned(), detail })
+}
+
+/// When the dataset whose objects these are was dropped. `None`: it was not, or its log cannot be read.
+pub(super) async fn dropped_at(bucket: &Bucket, objects: &[ObjectMeta]) -> Result<Option<DateTime<Utc>>> {
+    let newest = objects
+        .iter()
+        .filter_map(|object| match role(key(object)) {
+            Role::Log(version) => Some((version, key(object))),
+            _ => None,
+        })
+        .max();
+    let Some((_, key)) = newest else { return Ok(None) };
+    let Some(bytes) = bucket.get_opt(key).await? else { return Ok(None) };
+    let entry: Option<Delta> = decode(bucket, key, &bytes).ok();
+    Ok(entry.filter(|entry| entry.info.operation == Operation::Drop).map(|entry| entry.info.timestamp))
+}
+
+/// The versions that have an entry, in order.
+pub(super) fn versions(objects: &[ObjectMeta]) -> Vec<Version> {
+    let mut versions: Vec<_> = objects
+        .iter()
+        .filter_map(|object| match role(key(object)) {
+            Role::Log(version) => Some(version),
+            _ => None,
+        })
+        .collect();
+    versions.sort_unstable();
+    versions
+}
+
+fn log_key(dataset: &Dataset, version: Version) -> String {
+    format!("{}log/{version:020}.json", folder(dataset.id()))
+}
