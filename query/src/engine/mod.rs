@@ -128,6 +128,9 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
         .with_information_schema(true)
         .with_target_partitions(config.target_partitions.max(1))
         .with_batch_size(config.batch_size.max(1));
-    session.options_mut().sql_parser.map_string_types_to_utf8view = true;
+    let options = session.options_mut();
+    options.sql_parser.map_string_types_to_utf8view = true;
+    // A folder is everything below it.
+    options.execution.listing_table_ignore_subdirectory = false;
     session
 }

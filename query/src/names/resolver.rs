@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::{
     catalog::TableProvider,
     common::{DFSchema, TableReference},
@@ -245,7 +245,9 @@ impl Scope {
             arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("+00:00".into()));
         match value.cast_to(&zoned) {
             Ok(ScalarValue::TimestampMicrosecond(Some(micros), _)) if !value.data_type().is_integer() => {
-                DateTime::from_timestamp_micros(micros).ok_or_else(unusable)
+                // Up to the end of the microsecond: times are shown without the nanoseconds they were recorded with.
+                let time = DateTime::from_timestamp_micros(micros).ok_or_else(unusable)?;
+                Ok(time + TimeDelta::nanoseconds(999))
             }
             _ => Err(unusable()),
         }

@@ -44,7 +44,7 @@ impl Session {
                 None => original,
             },
         };
-        match self.update(&scope, statement.clone()).await? {
+        match self.update(&scope, statement.clone(), sql).await? {
             Some(update) => Plan::update(self.clone(), sql, update, &scope),
             None => {
                 let logical = scope.plan(statement).await?;
@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// The change a statement asks for; `None` when it is a query. Everything else is refused by name.
-    async fn update(self: &Arc<Self>, scope: &Scope, statement: DfStatement) -> Result<Option<Update>> {
+    async fn update(self: &Arc<Self>, scope: &Scope, statement: DfStatement, sql: &str) -> Result<Option<Update>> {
         let statement = match statement {
             DfStatement::CreateExternalTable(create) => {
                 return Ok(Some(statement::create_external(scope, create).await?));
@@ -106,7 +106,7 @@ impl Session {
             | Statement::ShowColumns { .. }
             | Statement::ShowFunctions { .. } => return Ok(None),
             Statement::CreateTable(create) => statement::create_table(scope, create).await?,
-            Statement::CreateView(create) => statement::create_view(scope, create).await?,
+            Statement::CreateView(create) => statement::create_view(scope, create, sql).await?,
             Statement::CreateSchema { schema_name, if_not_exists, .. } => {
                 statement::create_schema(scope, &schema_name, if_not_exists)?
             }

@@ -7,7 +7,7 @@ mod tokens;
 mod unsupported;
 mod versions;
 
-pub(crate) use parse::{parse, parts, quote, text};
+pub(crate) use parse::{parse, parts, quote, text, view_query};
 pub(crate) use show::{Show, rewrite as rewrite_show};
 pub(crate) use unsupported::{check_query, refuse};
 pub(crate) use versions::{Version, VersionedTable, versioned_tables};

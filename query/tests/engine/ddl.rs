@@ -24,7 +24,9 @@ async fn create_table_keeps_types_and_not_null() {
 #[tokio::test(flavor = "multi_thread")]
 async fn create_table_as_select() {
     let fixture = Fixture::local().await;
-    let rows = fixture.update("create table t as select v as n, v * 1.5 as d, 'x' as s from generate_series(1, 1000) as g(v)").await;
+    let rows = fixture
+        .update("create table t as select v as n, v * 1.5 as d, 'x' as s from generate_series(1, 1000) as g(v)")
+        .await;
     assert_eq!(rows, Some(1000));
     assert_eq!(fixture.rows("select count(*), sum(n), max(s) from t").await, ["1000|500500|x"]);
     assert_eq!(fixture.update("create table if not exists t as select 1 as n").await, None);
@@ -42,7 +44,8 @@ async fn create_table_as_select() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_ctas_leaves_nothing() {
     let fixture = Fixture::local().await;
-    let (kind, _) = fixture.error("create table t as select 10 / (v - 500) as x from generate_series(1, 1000) as g(v)").await;
+    let (kind, _) =
+        fixture.error("create table t as select 10 / (v - 500) as x from generate_series(1, 1000) as g(v)").await;
     assert_eq!(kind, ErrorKind::InvalidInput);
     assert_eq!(fixture.error("select * from t").await.0, ErrorKind::NotFound);
     assert!(fixture.rows("show tables in public").await.is_empty());

@@ -11,7 +11,9 @@ async fn what_copy_writes_an_external_table_reads() {
     for format in ["parquet", "csv", "json", "arrow"] {
         let written = fixture.update(&format!("copy t to 'out/one.{format}'")).await;
         assert_eq!(written, Some(100), "{format}");
-        fixture.update(&format!("create external table e_{format} stored as {format} location 'out/one.{format}'")).await;
+        fixture
+            .update(&format!("create external table e_{format} stored as {format} location 'out/one.{format}'"))
+            .await;
         let rows = fixture.rows(&format!("select count(*), sum(n), max(s) from e_{format}")).await;
         assert_eq!(rows, ["100|5050|s99"], "{format}");
     }
@@ -29,12 +31,13 @@ async fn what_copy_writes_an_external_table_reads() {
 async fn hive_partitions_become_columns() {
     let fixture = Fixture::local().await;
     for (year, region, n) in [(2023, "eu", 1), (2024, "eu", 2), (2024, "us", 3)] {
-        fixture
-            .update(&format!("copy (select {n} as n) to 'sales/year={year}/region={region}/x.parquet'"))
-            .await;
+        fixture.update(&format!("copy (select {n} as n) to 'sales/year={year}/region={region}/x.parquet'")).await;
     }
     fixture.update("create external table sales stored as parquet location 'sales/'").await;
-    assert_eq!(fixture.rows("select n, year, region from sales order by n").await, ["1|2023|eu", "2|2024|eu", "3|2024|us"]);
+    assert_eq!(
+        fixture.rows("select n, year, region from sales order by n").await,
+        ["1|2023|eu", "2|2024|eu", "3|2024|us"]
+    );
     assert_eq!(fixture.rows("select sum(n) from sales where year = 2024").await, ["5"]);
     fixture
         .update("create external table typed (n bigint, year int, region varchar) stored as parquet partitioned by (year, region) location 'sales'")
@@ -88,7 +91,9 @@ async fn local_paths_when_they_are_allowed() {
     std::fs::create_dir_all(&dir).unwrap();
     let path = dir.join("x.csv").display().to_string();
     fixture.update(&format!("copy (select 1 as a, 'b' as b) to '{path}'")).await;
-    fixture.update(&format!("create external table x stored as csv location '{path}' options ('has_header' 'true')")).await;
+    fixture
+        .update(&format!("create external table x stored as csv location '{path}' options ('has_header' 'true')"))
+        .await;
     assert_eq!(fixture.rows("select * from x").await, ["1|b"]);
 }
 
@@ -100,7 +105,13 @@ async fn unusable_files_are_named() {
     bucket.put_new("empty/x.parquet", Vec::new().into()).await.unwrap();
     let (kind, message) = fixture.error("create external table b stored as parquet location 'bad/x.parquet'").await;
     assert_eq!(kind, ErrorKind::Corrupt, "{message}");
-    assert_eq!(fixture.error("create external table e stored as parquet location 'nowhere/'").await.0, ErrorKind::NotFound);
-    assert_eq!(fixture.error("create external table e stored as avro location 'bad/'").await.0, ErrorKind::InvalidInput);
+    assert_eq!(
+        fixture.error("create external table e stored as parquet location 'nowhere/'").await.0,
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        fixture.error("create external table e stored as avro location 'bad/'").await.0,
+        ErrorKind::InvalidInput
+    );
     assert!(fixture.try_update("create external table e stored as parquet location 'empty/'").await.is_err());
 }

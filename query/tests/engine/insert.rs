@@ -12,7 +12,7 @@ async fn columns_are_matched_and_cast() {
     assert_eq!(fixture.update("insert into t select 3, 'x', 4").await, Some(1));
     assert_eq!(fixture.rows("select * from t order by a").await, ["2|NULL|1.0", "3|x|4.0"]);
     for (sql, part) in [
-        ("insert into t values (1)", "olumn"),
+        ("insert into t values (1)", "expected 3"),
         ("insert into t (nosuch) values (1)", "nosuch"),
         ("insert into t (a, a) values (1, 2)", "a"),
         ("insert into t (a) values ('word')", "word"),
@@ -31,8 +31,9 @@ async fn an_insert_is_one_version_or_none() {
     fixture.update("create table t (a bigint not null)").await;
     fixture.update("insert into t select * from generate_series(1, 50000)").await;
     assert_eq!(fixture.rows("select max(version), count(*) from system.snapshots").await, ["2|2"]);
-    let (kind, message) =
-        fixture.error("insert into t select case when v = 40000 then null else v end from generate_series(1, 50000) as g(v)").await;
+    let (kind, message) = fixture
+        .error("insert into t select case when v = 40000 then null else v end from generate_series(1, 50000) as g(v)")
+        .await;
     assert_eq!(kind, ErrorKind::InvalidInput, "{message}");
     assert!(message.contains("'a'"), "{message}");
     assert_eq!(fixture.rows("select count(*) from t").await, ["50000"]);
@@ -65,7 +66,7 @@ async fn only_datasets_take_rows() {
 async fn nan_and_extremes_survive() {
     let fixture = Fixture::local().await;
     fixture
-        .update("create table t as select * from (values (cast('NaN' as double), date '9999-12-31', cast(99999999999999999999999999999999999999 as decimal(38,0))), (cast('-Infinity' as double), date '0001-01-01', cast(-1 as decimal(38,0)))) as v(f, d, n)")
+        .update("create table t as select * from (values (cast('NaN' as double), date '9999-12-31', cast('99999999999999999999999999999999999999' as decimal(38,0))), (cast('-Infinity' as double), date '0001-01-01', cast(-1 as decimal(38,0)))) as v(f, d, n)")
         .await;
     let rows = fixture.rows("select f, d, n from t order by d").await;
     assert_eq!(rows, ["-inf|0001-01-01|-1", "NaN|9999-12-31|99999999999999999999999999999999999999"]);

@@ -5,6 +5,7 @@ mod ddl;
 mod external;
 mod insert;
 mod limits;
+mod measure;
 mod metadata;
 mod names;
 mod parameters;

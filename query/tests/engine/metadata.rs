@@ -8,10 +8,17 @@ async fn system_tables() {
     fixture.update("create table t as select 1 as a, 'x' as b").await;
     fixture.update("insert into t values (2, 'y')").await;
     assert_eq!(
-        fixture.rows("select schema_name, table_name, bucket, version, rows, files, columns, changed_by from system.datasets").await,
+        fixture
+            .rows(
+                "select schema_name, table_name, bucket, version, rows, files, columns, changed_by from system.datasets"
+            )
+            .await,
         ["public|t|main|3|2|2|2|anonymous"]
     );
-    assert_eq!(fixture.rows("select operation from system.snapshots order by version").await, ["create", "append", "append"]);
+    assert_eq!(
+        fixture.rows("select operation from system.snapshots order by version").await,
+        ["create", "append", "append"]
+    );
     assert_eq!(fixture.rows("select count(*), sum(rows) from system.files where length(sha256) = 64").await, ["2|2"]);
     assert_eq!(fixture.rows("select name, is_default, writable from system.buckets").await, ["main|true|true"]);
     assert!(fixture.rows("select * from system.bucket_errors").await.is_empty());
@@ -20,7 +27,8 @@ async fn system_tables() {
     assert!(fixture.rows("select * from system.tokens").await.is_empty());
     let (kind, _) = fixture.error("select nosuch from t").await;
     assert_eq!(kind, skein_model::ErrorKind::InvalidInput);
-    let queries = fixture.rows("select state, rows from system.queries where sql = 'insert into t values (2, ''y'')'").await;
+    let queries =
+        fixture.rows("select state, rows from system.queries where sql = 'insert into t values (2, ''y'')'").await;
     assert_eq!(queries, ["finished|1"]);
     let running = fixture.rows("select state from system.queries order by started_at desc limit 1").await;
     assert_eq!(running, ["running"]);
@@ -36,7 +44,10 @@ async fn information_schema_shows_ours() {
     assert_eq!(tables, ["skein|public|t|BASE TABLE", "skein|temp|tt|LOCAL TEMPORARY", "skein|public|v|VIEW"]);
     let columns = fixture.rows("select column_name, is_nullable from information_schema.columns where table_name = 't' order by ordinal_position").await;
     assert_eq!(columns, ["a|NO", "b|YES"]);
-    assert_eq!(fixture.rows("select table_name, definition from information_schema.views").await, ["v|SELECT a FROM t"]);
+    assert_eq!(
+        fixture.rows("select table_name, definition from information_schema.views").await,
+        ["v|select a from t"]
+    );
     assert!(fixture.rows("select schema_name from information_schema.schemata").await.contains(&"public".to_owned()));
     let named = fixture.session.tables().await.unwrap();
     assert!(named.iter().any(|table| table.table == "v" && table.kind == skein_query::TableKind::View));
@@ -51,7 +62,10 @@ async fn show() {
     assert_eq!(fixture.rows("show tables like 'v%'").await, ["skein|public|v|VIEW"]);
     assert_eq!(fixture.rows("show views").await, ["skein|public|v|VIEW"]);
     assert_eq!(fixture.rows("show columns from t").await, ["skein|public|t|a|Int32|NO"]);
-    assert_eq!(fixture.rows("show create table t").await, [r#"skein|public|t|CREATE TABLE "public"."t" ("a" INT NOT NULL)"#]);
+    assert_eq!(
+        fixture.rows("show create table t").await,
+        [r#"skein|public|t|CREATE TABLE "public"."t" ("a" INT NOT NULL)"#]
+    );
     assert_eq!(fixture.rows("show schema").await, ["schema|public"]);
     assert!(!fixture.rows("show all").await.is_empty());
     assert!(!fixture.rows("show functions like 'abs'").await.is_empty());

@@ -20,7 +20,8 @@ async fn huge_statements_do_not_overflow() {
     assert_eq!(fixture.rows(&format!("select 7 in ({list})")).await, ["true"]);
     let sum = format!("select {}1", "1 + ".repeat(1_000));
     assert_eq!(fixture.rows(&sum).await, ["1001"]);
-    for sql in [format!("select {}1", "1 + ".repeat(50_000)), "(".repeat(50_000), "select 1 union all ".repeat(50_000)] {
+    for sql in [format!("select {}1", "1 + ".repeat(50_000)), "(".repeat(50_000), "select 1 union all ".repeat(50_000)]
+    {
         assert_eq!(fixture.error(&sql).await.0, ErrorKind::InvalidInput);
     }
     let text = "x".repeat(4 << 20);

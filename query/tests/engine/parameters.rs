@@ -65,7 +65,8 @@ async fn values_of_many_types() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_and_functions_take_parameters() {
     let fixture = Fixture::memory().await;
-    let plan = fixture.plan("select v from generate_series(1, 10) as g(v) where v > ? order by v limit ?").await.unwrap();
+    let plan =
+        fixture.plan("select v from generate_series(1, 10) as g(v) where v > ? order by v limit ?").await.unwrap();
     let bound = plan.bind(&[ScalarValue::from(3_i64), ScalarValue::from(2_i64)]).unwrap();
     assert_eq!(run(&bound).await.unwrap(), ["4", "5"]);
     let plan = fixture.plan("select upper(?), ? || 'b'").await.unwrap();

@@ -22,7 +22,9 @@ async fn files_are_pruned_by_statistics() {
     fixture.update("create table t (a bigint, s varchar)").await;
     for i in 0..10 {
         fixture
-            .update(&format!("insert into t select v, concat('name-', {i}) from generate_series({i}000, {i}999) as g(v)"))
+            .update(&format!(
+                "insert into t select v, concat('name-', {i}) from generate_series({i}000, {i}999) as g(v)"
+            ))
             .await;
     }
     let files = |text: &str| text.matches(".parquet").count();

@@ -9,9 +9,8 @@ async fn a_dataset_is_read_back() {
     for fixture in [Fixture::memory().await, Fixture::local().await] {
         fixture.update("create table t (id bigint not null, name varchar, at timestamp, price decimal(10,2))").await;
         assert!(fixture.rows("select * from t").await.is_empty());
-        let written = fixture
-            .update("insert into t values (1, 'one', '2024-05-01T12:00:00', 1.5), (2, null, null, null)")
-            .await;
+        let written =
+            fixture.update("insert into t values (1, 'one', '2024-05-01T12:00:00', 1.5), (2, null, null, null)").await;
         assert_eq!(written, Some(2));
         let rows = fixture.rows("select * from t order by id").await;
         assert_eq!(rows, ["1|one|2024-05-01T12:00:00|1.50", "2|NULL|NULL|NULL"]);
@@ -27,7 +26,10 @@ async fn everything_datafusion_does() {
     for (sql, answer) in [
         ("select 1", vec!["1"]),
         ("with a as (select 1 as x union all select 2) select sum(x) from a", vec!["3"]),
-        ("with recursive n as (select 1 as i union all select i + 1 from n where i < 3) select i from n order by i", vec!["1", "2", "3"]),
+        (
+            "with recursive n as (select 1 as i union all select i + 1 from n where i < 3) select i from n order by i",
+            vec!["1", "2", "3"],
+        ),
         ("select * from generate_series(1, 3) order by 1", vec!["1", "2", "3"]),
         ("select unnest([3, 4]) order by 1", vec!["3", "4"]),
         ("select row_number() over (order by v desc) from (values (1), (2)) as t(v) order by 1", vec!["1", "2"]),

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::{array::RecordBatch, util::display::{ArrayFormatter, FormatOptions}};
+use arrow::{
+    array::RecordBatch,
+    util::display::{ArrayFormatter, FormatOptions},
+};
 use futures::TryStreamExt;
 use skein_catalog::{Catalog, CatalogOptions};
 use skein_model::{ErrorKind, Kind, Principal, SessionId};
