@@ -48,12 +48,10 @@ fn is_arrow_stream(head: &[u8]) -> bool {
 fn is_json(head: &[u8]) -> bool {
     let text = without_bom(head);
     let mut tokens = text.iter().copied().filter(|b| !b.is_ascii_whitespace() && *b != 0);
-    match (tokens.next(), tokens.next()) {
-        (Some(b'{'), Some(b'"' | b'}')) => true,
-        (Some(b'['), Some(b'{' | b']')) => true,
-        (Some(b'{' | b'['), None) => true,
-        _ => false,
-    }
+    matches!(
+        (tokens.next(), tokens.next()),
+        (Some(b'{'), Some(b'"' | b'}')) | (Some(b'['), Some(b'{' | b']')) | (Some(b'{' | b'['), None)
+    )
 }
 
 fn without_bom(head: &[u8]) -> &[u8] {

@@ -144,6 +144,7 @@ impl Transfer<'_> {
             && let Some(mut report) = self.load.find_duplicate(key).await?
         {
             report.bytes = bytes;
+            self.load.discard().await;
             return Ok(report);
         }
         // Before the commit, so that a report never points at a list that is not there.

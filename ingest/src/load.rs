@@ -20,15 +20,10 @@ enum Plan {
     Replace,
 }
 
-/// One ingest in progress. Dropping it leaves nothing visible: the writer removes what it wrote.
+/// One ingest in progress. Dropping it leaves nothing visible: the writer removes what it wrote, and a table that was
+/// only staged goes away.
 pub(crate) struct Load<'a> {
-    catalog: &'a Catalog,
-    actor: &'a Actor,
-    target: IngestTarget,
-    plan: Plan,
-    dataset: Dataset,
-    /// The columns the table will have, with field ids.
-    schema: SchemaRef,
+    destination: Destination<'a>,
     conformer: Arc<Conformer>,
     writer: DatasetWriter,
     batches: u64,
@@ -64,14 +59,16 @@ impl<'a> Load<'a> {
                 (Plan::Create, dataset, schema)
             }
         };
+        let staged = Staged((plan == Plan::Create).then(|| (catalog.clone(), dataset.clone())));
         let conformer = Arc::new(Conformer::new(incoming, &schema, &target.name)?);
         let writer = DatasetWriter::new(&dataset, schema.clone(), options);
-        Ok(Self { catalog, actor, target, plan, dataset, schema, conformer, writer, batches: 0, rows: 0 })
+        let destination = Destination { catalog, actor, target, plan, dataset, schema, staged };
+        Ok(Self { destination, conformer, writer, batches: 0, rows: 0 })
     }
 
     /// Where the table's files are.
     pub(crate) fn bucket(&self) -> &Bucket {
-        self.dataset.bucket()
+        self.destination.dataset.bucket()
     }
 
     /// Rows handed to the writer.
@@ -103,16 +100,22 @@ impl<'a> Load<'a> {
 
     /// Gives up: removes what was written, and hands the reason back.
     pub(crate) async fn abort(self, reason: Error) -> Error {
-        self.writer.abort().await;
+        self.discard().await;
         reason
+    }
+
+    /// Removes what was written.
+    pub(crate) async fn discard(self) {
+        self.writer.abort().await;
+        self.destination.staged.discard().await;
     }
 
     /// A report if the table holds the data of this key already.
     pub(crate) async fn find_duplicate(&self, key: &str) -> Result<Option<IngestReport>> {
-        match self.standing(key).await? {
-            Standing::Duplicate(snapshot) => Ok(Some(self.report(&snapshot, 0, 0, true))),
-            Standing::New(_) => Ok(None),
-        }
+        Ok(match self.destination.standing(key).await? {
+            Standing::Duplicate(snapshot) => Some(self.destination.duplicate(&snapshot, 0)),
+            Standing::New(_) => None,
+        })
     }
 
     /// Commits all that was written.
@@ -120,24 +123,42 @@ impl<'a> Load<'a> {
     /// # Errors
     /// When a bucket fails, or another writer made or changed the table in a way that excludes this change.
     pub(crate) async fn finish(self, key: Option<String>, bytes: u64) -> Result<IngestReport> {
+        let Self { destination, writer, rows, .. } = self;
         let key = match key {
             None => None,
-            Some(key) => match self.standing(&key).await? {
+            Some(key) => match destination.standing(&key).await? {
                 Standing::New(key) => Some(key),
                 Standing::Duplicate(snapshot) => {
-                    let report = self.report(&snapshot, 0, bytes, true);
-                    self.writer.abort().await;
-                    return Ok(report);
+                    writer.abort().await;
+                    return Ok(destination.duplicate(&snapshot, bytes));
                 }
             },
         };
-        let rows = self.rows;
-        let Self { catalog, actor, target, plan, dataset, schema, writer, .. } = self;
         let added = writer.finish().await?;
-        let done = Done { catalog, actor, target, plan, dataset, schema };
-        done.commit(added, key, rows, bytes).await
+        destination.commit(added, key, rows, bytes).await
     }
+}
 
+enum Standing {
+    /// Not there; to be committed under this key.
+    New(String),
+    /// Came in with this snapshot.
+    Duplicate(Arc<Snapshot>),
+}
+
+/// The table, and what the commit does to it.
+struct Destination<'a> {
+    catalog: &'a Catalog,
+    actor: &'a Actor,
+    target: IngestTarget,
+    plan: Plan,
+    dataset: Dataset,
+    /// The columns the table will have, with field ids.
+    schema: SchemaRef,
+    staged: Staged,
+}
+
+impl Destination<'_> {
     /// Whether data of this key is in the table as it is now. A key only counts since the table's rows were last
     /// replaced: what was in before is gone, and the same file may well be sent again.
     async fn standing(&self, key: &str) -> Result<Standing> {
@@ -162,35 +183,30 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn report(&self, snapshot: &Snapshot, files: usize, bytes: u64, duplicate: bool) -> IngestReport {
-        report(&self.target, snapshot, if duplicate { 0 } else { self.rows }, bytes, files, duplicate)
+    fn duplicate(&self, snapshot: &Snapshot, bytes: u64) -> IngestReport {
+        IngestReport { duplicate: true, ..self.report(snapshot, 0, bytes, 0) }
     }
-}
 
-enum Standing {
-    /// Not there; to be committed under this key.
-    New(String),
-    /// Came in with this snapshot.
-    Duplicate(Arc<Snapshot>),
-}
+    fn report(&self, snapshot: &Snapshot, rows: u64, bytes: u64, files: usize) -> IngestReport {
+        IngestReport {
+            dataset: self.target.name.clone(),
+            version: snapshot.version,
+            rows,
+            bytes,
+            files,
+            duplicate: false,
+            skipped_rows: 0,
+            rejects: Vec::new(),
+            rejects_key: None,
+        }
+    }
 
-/// What is left of a [`Load`] once its writer is finished.
-struct Done<'a> {
-    catalog: &'a Catalog,
-    actor: &'a Actor,
-    target: IngestTarget,
-    plan: Plan,
-    dataset: Dataset,
-    schema: SchemaRef,
-}
-
-impl Done<'_> {
     async fn commit(self, added: Vec<DataFile>, key: Option<String>, rows: u64, bytes: u64) -> Result<IngestReport> {
         let files = added.len();
         if files == 0 && self.plan == Plan::Append {
             // Nothing to add: no version, so that polling loads do not fill the history.
             let snapshot = self.dataset.snapshot(At::Latest).await?;
-            return Ok(report(&self.target, &snapshot, 0, bytes, 0, false));
+            return Ok(self.report(&snapshot, 0, bytes, 0));
         }
         let change = Change {
             operation: if self.plan == Plan::Replace { Operation::Replace } else { Operation::Append },
@@ -207,34 +223,75 @@ impl Done<'_> {
         };
         if committed.duplicate {
             remove_files(&self.dataset, &added).await;
-            return Ok(report(&self.target, &committed.snapshot, 0, bytes, 0, true));
+            return Ok(self.duplicate(&committed.snapshot, bytes));
         }
+        let report = self.report(&committed.snapshot, rows, bytes, files);
         if self.plan == Plan::Create {
-            self.publish(&added).await?;
+            self.publish().await?;
         }
-        Ok(report(&self.target, &committed.snapshot, rows, bytes, files, false))
+        Ok(report)
     }
 
     /// Removes files that no snapshot will ever hold. When it is not known whether one does, they stay.
-    async fn discard(&self, error: &skein_catalog::Error, added: &[DataFile]) {
-        if !matches!(error, skein_catalog::Error::CommitUnknown { .. }) {
-            remove_files(&self.dataset, added).await;
+    async fn discard(self, error: &skein_catalog::Error, added: &[DataFile]) {
+        if matches!(error, skein_catalog::Error::CommitUnknown { .. }) {
+            return self.staged.keep();
         }
+        remove_files(&self.dataset, added).await;
+        self.staged.discard().await;
     }
 
-    async fn publish(&self, added: &[DataFile]) -> Result<()> {
-        let or_replace = self.target.mode == IngestMode::Replace;
-        let Err(error) = self.catalog.publish_dataset(&self.dataset, or_replace, self.actor).await else {
-            return Ok(());
-        };
-        self.discard(&error, added).await;
-        Err(match error {
-            skein_catalog::Error::AlreadyExists { .. } if self.target.mode == IngestMode::CreateAppend => {
-                Error::CreatedMeanwhile(self.target.name.clone())
+    async fn publish(self) -> Result<()> {
+        let Self { catalog, actor, target, dataset, staged, .. } = self;
+        match catalog.publish_dataset(&dataset, target.mode == IngestMode::Replace, actor).await {
+            Ok(()) => {
+                staged.keep();
+                Ok(())
             }
-            skein_catalog::Error::AlreadyExists { .. } => Error::TableExists(self.target.name.clone()),
-            error => error.into(),
-        })
+            Err(skein_catalog::Error::AlreadyExists { .. }) => {
+                staged.discard().await;
+                Err(match target.mode {
+                    IngestMode::CreateAppend => Error::CreatedMeanwhile(target.name),
+                    _ => Error::TableExists(target.name),
+                })
+            }
+            // It may be visible, for all we know. If it is not, garbage collection finds it.
+            Err(error) => {
+                staged.keep();
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// A dataset that nobody can see yet. Dropping this removes it in the background.
+struct Staged(Option<(Catalog, Dataset)>);
+
+impl Staged {
+    /// It is visible now, or may be.
+    fn keep(mut self) {
+        self.0 = None;
+    }
+
+    /// Removes it now. Best effort: garbage collection finds what is left.
+    async fn discard(mut self) {
+        if let Some((catalog, dataset)) = self.0.take() {
+            discard(&catalog, &dataset).await;
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let (Some((catalog, dataset)), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { discard(&catalog, &dataset).await });
+        }
+    }
+}
+
+async fn discard(catalog: &Catalog, dataset: &Dataset) {
+    if let Err(error) = catalog.discard_dataset(dataset).await {
+        tracing::debug!(dataset = %dataset.id(), %error, "a staged dataset is left for garbage collection");
     }
 }
 
@@ -246,25 +303,4 @@ async fn stage(catalog: &Catalog, target: &IngestTarget, schema: SchemaRef, acto
         properties: BTreeMap::new(),
     };
     Ok(catalog.stage_dataset(new, actor).await?)
-}
-
-fn report(
-    target: &IngestTarget,
-    snapshot: &Snapshot,
-    rows: u64,
-    bytes: u64,
-    files: usize,
-    duplicate: bool,
-) -> IngestReport {
-    IngestReport {
-        dataset: target.name.clone(),
-        version: snapshot.version,
-        rows,
-        bytes,
-        files,
-        duplicate,
-        skipped_rows: 0,
-        rejects: Vec::new(),
-        rejects_key: None,
-    }
 }
