@@ -37,7 +37,7 @@ pub struct Args {
 /// Shows the columns, and for people the facts, too.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let client = args.connect.client().await?;
-    let layout = Layout::for_stdout(Some(0));
+    let layout = Layout::for_list();
     columns(&client, &args.table, args.listing.format, layout).await?;
     if args.listing.format == Format::Table {
         facts_line(&client, &args.table).await?;

@@ -20,7 +20,7 @@ pub struct Listing {
 impl Listing {
     /// Runs the query and writes its rows to stdout. Returns how many there were.
     pub async fn show(&self, client: &Client, sql: &str) -> Result<u64, Failure> {
-        show(client, sql, self.format, Layout::for_stdout(Some(0))).await
+        show(client, sql, self.format, Layout::for_list()).await
     }
 }
 

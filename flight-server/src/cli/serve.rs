@@ -69,7 +69,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let stop = stop_signal()?;
     let running = Running::start(config.clone()).await.map_err(|error| failed(&error))?;
     if config.telemetry.log == LogFormat::Human {
-        output::line(&banner(&config, &running))?;
+        // A server runs whether or not somebody reads this.
+        let _ = output::line(&banner(&config, &running));
     }
     stop.await;
     running.shutdown();

@@ -26,6 +26,8 @@ pub struct Layout {
     pub width: Option<usize>,
     /// Rows to show; `None` for all.
     pub max_rows: Option<usize>,
+    /// Leave out the line with the columns' types.
+    pub no_types: bool,
 }
 
 impl Layout {
@@ -37,7 +39,12 @@ impl Layout {
             Some(rows) => Some(rows),
             None => width.map(|_| 200),
         };
-        Self { width, max_rows }
+        Self { width, max_rows, no_types: false }
+    }
+
+    /// For lists, whose columns are known: all rows, no types.
+    pub fn for_list() -> Self {
+        Self { no_types: true, ..Self::for_stdout(Some(0)) }
     }
 }
 
@@ -84,10 +91,13 @@ impl Table {
 
     /// Decides on the layout, and writes the head and the rows so far.
     fn start(&mut self) -> Result<(), Failure> {
-        let columns = Columns::fit(&self.names, &self.types, &self.sample, self.layout.width);
+        let types: &[String] = if self.layout.no_types { &[] } else { &self.types };
+        let columns = Columns::fit(&self.names, types, &self.sample, self.layout.width);
         self.out.write_all(columns.rule('┌', '┬', '┐').as_bytes())?;
         self.out.write_all(columns.row(&self.names, &self.right).as_bytes())?;
-        self.out.write_all(columns.row(&self.types, &self.right).as_bytes())?;
+        if !self.layout.no_types {
+            self.out.write_all(columns.row(&self.types, &self.right).as_bytes())?;
+        }
         self.out.write_all(columns.rule('├', '┼', '┤').as_bytes())?;
         for row in std::mem::take(&mut self.sample) {
             self.out.write_all(columns.row(&row, &self.right).as_bytes())?;
@@ -294,7 +304,7 @@ mod tests {
 
     #[test]
     fn long_results_are_cut_and_counted() {
-        let text = render(&[people(), people()], Layout { width: None, max_rows: Some(3) });
+        let text = render(&[people(), people()], Layout { max_rows: Some(3), ..Layout::default() });
         assert_eq!(text.matches("│ Ada").count(), 2);
         assert_eq!(text.matches("│ NULL").count(), 1);
         assert!(text.ends_with("4 rows (3 shown)\n"), "{text}");
@@ -306,7 +316,7 @@ mod tests {
             .map(|i| (format!("column_{i}"), Arc::new(StringArray::from(vec!["x".repeat(30 + i)])) as ArrayRef))
             .collect();
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let text = render(&[batch], Layout { width: Some(100), max_rows: None });
+        let text = render(&[batch], Layout { width: Some(100), ..Layout::default() });
         assert!(text.lines().all(|line| measure_text_width(line) <= 100), "{text}");
         assert!(text.contains("column_0") && text.contains("column_39") && text.contains(" … "), "{text}");
         assert!(text.contains("of 40 columns shown"), "{text}");

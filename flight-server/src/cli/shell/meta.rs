@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::{
     cli::{
         Failure, describe,
-        format::Format,
+        format::{Format, Layout},
         listing, ls,
         output::{self, Out},
         sql::{Runner, split},
@@ -105,16 +105,18 @@ fn format(text: &str) -> Result<Format, Failure> {
 /// Runs a command (other than `\q`).
 pub async fn run(command: Meta, runner: &mut Runner) -> Result<(), Failure> {
     let list = async |kinds: ls::Kinds| {
-        listing::show(&runner.client, &ls::query(kinds, None), runner.format, runner.layout).await.map(|_| ())
+        listing::show(&runner.client, &ls::query(kinds, None), runner.format, Layout::for_list()).await.map(|_| ())
     };
     match command {
         Meta::Describe(None) => list(ls::Kinds::All).await,
         Meta::Tables => list(ls::Kinds::Tables).await,
         Meta::Views => list(ls::Kinds::Views).await,
-        Meta::Describe(Some(table)) => describe::columns(&runner.client, &table, runner.format, runner.layout).await,
+        Meta::Describe(Some(table)) => {
+            describe::columns(&runner.client, &table, runner.format, Layout::for_list()).await
+        }
         Meta::Schemas => {
             let sql = "SELECT schema_name AS schema FROM information_schema.schemata ORDER BY 1";
-            listing::show(&runner.client, sql, runner.format, runner.layout).await.map(|_| ())
+            listing::show(&runner.client, sql, runner.format, Layout::for_list()).await.map(|_| ())
         }
         Meta::Timing(on) => {
             runner.timing = on.unwrap_or(!runner.timing);
