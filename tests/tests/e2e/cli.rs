@@ -400,7 +400,8 @@ fn help_teaches_and_completions_complete() {
 /// What the shell shows while keys are pressed, on a terminal of its own.
 fn shell(server: &Served, keys: &[(&str, u64)]) -> String {
     let mut command = server.command(&[]);
-    let line = format!("{} sql", binary().display());
+    // Without `exec` the shell in between would end by the Ctrl-C, too.
+    let line = format!("exec {} sql", binary().display());
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &line, "/dev/null"]).env_clear();
     for (name, value) in
