@@ -25,4 +25,4 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use plan::{Parameter, Pins, Plan, PlanKind, UpdateCount};
 pub use registry::{QueryInfo, QueryState, QueryStream, SessionInfo};
-pub use session::{Session, TableInfo, TableKind, TempMode};
+pub use session::{Session, TableInfo, TableKind, TableSize, TempMode};

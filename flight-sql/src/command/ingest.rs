@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow_flight::sql::{
     CommandStatementIngest, DoPutUpdateResult, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
 };
@@ -153,8 +153,8 @@ fn without_column_metadata(sent: &SchemaRef, batches: BatchStream) -> (SchemaRef
 }
 
 fn relabel(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    batch
-        .with_schema(Arc::clone(schema))
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
         .map_err(|error: ArrowError| Error::invalid(format!("a batch does not have the schema that was sent: {error}")))
 }
 

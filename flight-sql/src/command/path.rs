@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 use futures::{StreamExt, TryStreamExt, stream};
 use skein_model::{DEFAULT_SCHEMA, TableName};
 use skein_proto::{StatementTicket, TicketKind};
-use skein_query::{Pins, Plan, Session, TableInfo, TableKind};
+use skein_query::{Pins, Plan, Session, TableInfo, TableKind, TableSize};
 
 use super::{
     pattern::Pattern,
@@ -27,7 +27,13 @@ impl FlightSql {
         parts: &[String],
     ) -> Result<FlightInfo> {
         let plan = table_plan(session, parts).await?;
-        self.run_info(session, descriptor, Runnable { plan, parameters: None }, true).await
+        // The plan says what was read: a bare name may have been a temporary table.
+        let size = match plan.pins().is_empty() {
+            true => None,
+            false => session.table_size(&TableName::from_path(parts)?, plan.pins()).await?,
+        };
+        let info = self.run_info(session, descriptor, Runnable { plan, parameters: None }, true).await?;
+        Ok(with_size(info, size))
     }
 
     /// GetSchema.
@@ -77,7 +83,17 @@ impl FlightSql {
         }
         let descriptor = FlightDescriptor::new_path(path);
         let schema = encoding.wire_schema(&schema);
-        self.info(session, &descriptor, Some(&schema), encoding, TicketKind::Statement(ticket)).map(Some)
+        let info = self.info(session, &descriptor, Some(&schema), encoding, TicketKind::Statement(ticket))?;
+        Ok(Some(with_size(info, session.table_size(&name, &Pins::new()).await?)))
+    }
+}
+
+/// Tells the client how much to expect, where that is known.
+fn with_size(info: FlightInfo, size: Option<TableSize>) -> FlightInfo {
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    match size {
+        Some(TableSize { rows, bytes }) => info.with_total_records(count(rows)).with_total_bytes(count(bytes)),
+        None => info,
     }
 }
 

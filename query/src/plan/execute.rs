@@ -79,5 +79,6 @@ async fn physical(core: &Core, optimised: &LogicalPlan) -> Result<Arc<dyn Execut
 /// The rows of an optimised logical plan.
 pub(crate) async fn open(core: &Core, optimised: &LogicalPlan) -> Result<SendableRecordBatchStream> {
     let plan = physical(core, optimised).await?;
-    Ok(execute_stream(plan, core.task.clone())?)
+    let context = core.bulk.of(plan.as_ref()).unwrap_or(&core.task);
+    Ok(execute_stream(plan, Arc::clone(context))?)
 }

@@ -1,6 +1,7 @@
 //! A planned statement.
 
 mod bind;
+mod bulk;
 mod execute;
 mod optimise;
 mod parameters;
@@ -21,6 +22,7 @@ use crate::{
     statement::{Input, Update},
 };
 
+pub(crate) use bulk::Contexts as BulkContexts;
 pub(crate) use execute::open;
 pub(crate) use optimise::optimise;
 

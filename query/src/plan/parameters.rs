@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::datatypes::DataType;
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
-    logical_expr::{Expr, LogicalPlan, expr::Placeholder},
+    logical_expr::{Cast, Expr, LogicalPlan, TryCast, expr::Placeholder},
 };
 
 use super::Parameter;
@@ -13,23 +13,37 @@ use crate::Result;
 
 /// The parameters of a plan, in numeric order; named ones come last.
 pub(super) fn of(plan: Option<&LogicalPlan>) -> Result<Vec<Parameter>> {
-    let mut found: BTreeMap<(u64, String), Option<DataType>> = BTreeMap::new();
+    let mut found = Found::new();
     let Some(plan) = plan else { return Ok(Vec::new()) };
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
-                if let Expr::Placeholder(Placeholder { id, field }) = expr {
-                    let data_type = found.entry((number(id), id.clone())).or_default();
-                    // A parameter may stand in several places, and one place may tell more than another.
-                    if data_type.is_none() {
-                        *data_type = field.as_ref().map(|field| field.data_type().clone());
+                match expr {
+                    Expr::Placeholder(parameter) => note(&mut found, parameter, None),
+                    Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
+                        if let Expr::Placeholder(parameter) = expr.as_ref() {
+                            note(&mut found, parameter, Some(field.data_type()));
+                        }
                     }
+                    _ => {}
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
     Ok(found.into_iter().map(|((_, name), data_type)| Parameter { name, data_type }).collect())
+}
+
+type Found = BTreeMap<(u64, String), Option<DataType>>;
+
+/// A parameter may stand in several places, and one place may tell more than another. DataFusion calls the type Null where it
+/// knows none, as in `$1 + $1`; `cast` is the type of the cast around the parameter.
+fn note(found: &mut Found, parameter: &Placeholder, cast: Option<&DataType>) {
+    let known = found.entry((number(&parameter.id), parameter.id.clone())).or_default();
+    let own = parameter.field.as_ref().map(|field| field.data_type());
+    if known.is_none() {
+        *known = own.into_iter().chain(cast).find(|data_type| **data_type != DataType::Null).cloned();
+    }
 }
 
 fn number(id: &str) -> u64 {

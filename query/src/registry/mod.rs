@@ -1,5 +1,6 @@
 //! Which queries run, and which ran.
 
+mod bytes;
 mod run;
 mod stream;
 
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use skein_model::{QueryId, SessionId};
 
+pub(crate) use bytes::batch_bytes;
 pub(crate) use run::Run;
 pub use stream::QueryStream;
 

@@ -18,7 +18,7 @@ use skein_model::QueryId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::Run;
+use super::{Run, batch_bytes};
 use crate::{Error, Result};
 
 /// The rows of a running query. Dropping it cancels the work.
@@ -72,7 +72,7 @@ impl QueryStream {
             }
         };
         match &outcome {
-            Ok(batch) => self.run.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64),
+            Ok(batch) => self.run.add(batch.num_rows() as u64, batch_bytes(batch)),
             Err(error) => self.end(error),
         }
         Some(outcome)

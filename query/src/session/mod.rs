@@ -19,11 +19,11 @@ use datafusion::{
     execution::{FunctionRegistry, TaskContext, session_state::SessionState},
 };
 use parking_lot::RwLock;
-use skein_catalog::{Actor, EntryKind};
+use skein_catalog::{Actor, At, Entry, EntryKind};
 use skein_model::{Principal, SYSTEM_SCHEMA, SessionId, TableName};
 
 use self::{options::Options, temp::TempTables};
-use crate::{Engine, Result, SessionInfo, system};
+use crate::{Engine, Pins, Result, SessionInfo, plan::BulkContexts, system};
 
 pub(crate) use temp::TEMP_SCHEMA;
 pub use temp::TempMode;
@@ -55,6 +55,15 @@ impl TableKind {
     }
 }
 
+/// How large a dataset is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableSize {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of its data files.
+    pub bytes: u64,
+}
+
 /// A table that a session can see.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TableInfo {
@@ -71,12 +80,14 @@ pub struct TableInfo {
 pub(crate) struct Core {
     pub(crate) state: SessionState,
     pub(crate) task: Arc<TaskContext>,
+    pub(crate) bulk: BulkContexts,
 }
 
 impl Core {
     fn new(state: SessionState) -> Arc<Self> {
         let task = state.task_ctx();
-        Arc::new(Self { state, task })
+        let bulk = BulkContexts::new(&state, &task);
+        Arc::new(Self { state, task, bulk })
     }
 }
 
@@ -195,6 +206,18 @@ impl Session {
     /// `NotFound`.
     pub async fn table_schema(self: &Arc<Self>, name: &TableName) -> Result<SchemaRef> {
         self.schema_of(name).await
+    }
+
+    /// How many rows and bytes a dataset has at the version that a plan has pinned (or at its latest one); `None` for what has
+    /// no count of its own: views, external and temporary tables.
+    ///
+    /// # Errors
+    /// Those of the catalog.
+    pub async fn table_size(&self, name: &TableName, pins: &Pins) -> Result<Option<TableSize>> {
+        let Some(Entry::Dataset(dataset)) = self.engine.catalog().resolve_opt(name).await? else { return Ok(None) };
+        let at = pins.get(&dataset.id()).map_or(At::Latest, |version| At::Version(*version));
+        let snapshot = dataset.snapshot(at).await?;
+        Ok(Some(TableSize { rows: snapshot.rows, bytes: snapshot.bytes }))
     }
 
     /// All tables this session can see, sorted by schema and name.

@@ -30,9 +30,7 @@ pub(crate) fn rewrite(statement: DfStatement) -> Result<Show> {
         Statement::ShowTables { show_options, external, .. } => {
             Show::Query(tables(show_options, external.then_some("table_type = 'EXTERNAL TABLE'"))?)
         }
-        Statement::ShowViews { show_options, .. } => {
-            Show::Query(tables(show_options, Some("table_type = 'VIEW'"))?)
-        }
+        Statement::ShowViews { show_options, .. } => Show::Query(tables(show_options, Some("table_type = 'VIEW'"))?),
         Statement::ShowSchemas { show_options, .. } | Statement::ShowDatabases { show_options, .. } => {
             let filter = filter(show_options, "schema_name")?;
             Show::Query(format!(

@@ -9,14 +9,14 @@ use arrow::{
 use datafusion::{
     common::tree_node::{Transformed, TreeNode},
     datasource::{MemTable, provider_as_source},
-    execution::SendableRecordBatchStream,
+    execution::{SendableRecordBatchStream, memory_pool::MemoryConsumer},
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Values, cast, expr::Placeholder, ident},
 };
 use futures::StreamExt;
 use skein_catalog::{DataFile, Dataset, writer::DatasetWriter};
 
 use super::{Input, Running, conform};
-use crate::{Error, Parameter, Result, plan};
+use crate::{Error, Parameter, Result, plan, registry::batch_bytes};
 
 /// The query's rows.
 pub(super) async fn open(running: &Running<'_>, input: &Input) -> Result<SendableRecordBatchStream> {
@@ -36,7 +36,7 @@ pub(super) async fn write(
     let outcome = async {
         while let Some(batch) = rows.next().await {
             let batch = conform::to_stored(&batch?, &schema)?;
-            running.run.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+            running.run.add(batch.num_rows() as u64, batch_bytes(&batch));
             writer.write(batch).await?;
         }
         Ok::<(), Error>(())
@@ -56,10 +56,12 @@ pub(super) async fn write(
 /// All of the query's rows in memory, in `schema`.
 pub(super) async fn collect(running: &Running<'_>, input: &Input, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let mut rows = open(running, input).await?;
+    let memory = MemoryConsumer::new("rows of a temporary table").register(&running.session.engine().runtime().memory_pool);
     let mut batches = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = conform::to_stored(&batch?, schema)?;
-        running.run.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+        running.run.add(batch.num_rows() as u64, batch_bytes(&batch));
+        memory.try_grow(batch.get_array_memory_size())?;
         batches.push(RecordBatch::try_new(schema.clone(), batch.columns().to_vec())?);
     }
     Ok(batches)

@@ -13,21 +13,39 @@ async fn planning() {
     let t = Instant::now();
     for i in 0..1000 {
         fixture.update(&format!("insert into many values ({i}, 'x{i}', 1.5)")).await;
-        if i % 250 == 0 { eprintln!("insert {i}: {:?}", t.elapsed()); }
+        if i % 250 == 0 {
+            eprintln!("insert {i}: {:?}", t.elapsed());
+        }
     }
     eprintln!("1000 inserts {:?}", t.elapsed());
-    for sql in ["select 1", "select * from one", "select * from many", "select sum(d) from one where a = 5", "select sum(d) from many where a = 5", "select count(*) from one", "select count(*) from many", "select s, sum(d) from one group by s", "select s, sum(d) from many group by s"] {
+    for sql in [
+        "select 1",
+        "select * from one",
+        "select * from many",
+        "select sum(d) from one where a = 5",
+        "select sum(d) from many where a = 5",
+        "select count(*) from one",
+        "select count(*) from many",
+        "select s, sum(d) from one group by s",
+        "select s, sum(d) from many group by s",
+    ] {
         let n = 50;
         fixture.plan(sql).await.unwrap();
         let t = Instant::now();
-        for _ in 0..n { fixture.plan(sql).await.unwrap(); }
+        for _ in 0..n {
+            fixture.plan(sql).await.unwrap();
+        }
         let planning = t.elapsed() / n;
         let plan = fixture.plan(sql).await.unwrap();
         let t = Instant::now();
-        for _ in 0..n { drop(plan.execute().await.unwrap()); }
+        for _ in 0..n {
+            drop(plan.execute().await.unwrap());
+        }
         let physical = t.elapsed() / n;
         let t = Instant::now();
-        for _ in 0..5 { run(&plan).await.unwrap(); }
+        for _ in 0..5 {
+            run(&plan).await.unwrap();
+        }
         eprintln!("{sql}: plan {planning:?} execute {physical:?} run {:?}", t.elapsed() / 5);
     }
     let cols: Vec<_> = (0..10_000).map(|i| format!("c{i} int")).collect();

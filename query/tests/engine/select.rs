@@ -85,6 +85,11 @@ async fn now_is_the_time_of_the_run() {
     let first = run(&plan).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     assert_ne!(first, run(&plan).await.unwrap());
+    fixture.update("create view clock as select now() as t").await;
+    let plan = fixture.plan("select t from clock").await.unwrap();
+    let first = run(&plan).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    assert_ne!(first, run(&plan).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
