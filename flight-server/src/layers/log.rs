@@ -193,10 +193,20 @@ impl http_body::Body for ReceivedBody {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt as _;
+    use futures::stream;
+    use http_body_util::{BodyExt as _, StreamBody};
     use tower::{Layer as _, Service as _, service_fn};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_cancelled_upload_is_not_one_that_ended() {
+        let gone = stream::iter([Ok(Frame::data(Bytes::from_static(b"half"))), Err(Status::cancelled("reset"))]);
+        let inner = Body::new(StreamBody::new(gone));
+        let received = ReceivedBody { inner, metrics: Arc::new(Metrics::new()) };
+        let error = received.collect().await.unwrap_err();
+        assert_eq!(error.code(), Code::Aborted);
+    }
 
     #[tokio::test]
     async fn a_request_is_counted_with_its_code_when_its_body_ends() {

@@ -1,12 +1,9 @@
 //! Who calls, and in which session: what the login layer leaves with each request.
 
-use std::sync::Arc;
-
 use skein_catalog::Actor;
-use skein_query::Session;
 use tonic::{Request, Status};
 
-use crate::{auth::Identity, status};
+use crate::{auth::Identity, session::LeasedSession, status};
 
 /// The principal and the session of a request.
 #[derive(Debug, Clone)]
@@ -14,7 +11,7 @@ pub struct Caller {
     /// Who calls.
     pub identity: Identity,
     /// In which session.
-    pub session: Arc<Session>,
+    pub session: LeasedSession,
 }
 
 impl Caller {

@@ -190,7 +190,11 @@ mod tests {
         array::{Array as _, DictionaryArray, Int32Array, StringArray},
         datatypes::{DataType, Field, Int32Type},
     };
-    use arrow_flight::utils::batches_to_flight_data;
+    use arrow_flight::{
+        encode::{DictionaryHandling, FlightDataEncoderBuilder},
+        utils::batches_to_flight_data,
+    };
+    use futures::{StreamExt as _, executor::block_on, stream};
 
     use super::*;
 
@@ -210,7 +214,9 @@ mod tests {
     }
 
     fn messages() -> Vec<FlightData> {
-        batches_to_flight_data(&batch().schema(), vec![batch()]).unwrap()
+        let encoder = FlightDataEncoderBuilder::new().with_dictionary_handling(DictionaryHandling::Resend);
+        let messages = encoder.build(stream::iter([Ok(batch())]));
+        block_on(messages.map(|message| message.unwrap()).collect())
     }
 
     fn decode(messages: impl IntoIterator<Item = FlightData>) -> Result<Vec<RecordBatch>, Status> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,16 +32,39 @@ struct Open {
 #[derive(Debug)]
 struct Entry {
     session: Arc<Session>,
+    /// Counts the requests that are in the session now. (The session itself is also held by cached plans.)
+    lease: Arc<()>,
     used: Instant,
     /// Set while only this connection names the session.
     tied_to: Option<ConnectionId>,
 }
 
+impl Entry {
+    fn lease(&self) -> LeasedSession {
+        LeasedSession { session: Arc::clone(&self.session), _lease: Arc::clone(&self.lease) }
+    }
+}
+
+/// A session that stays open as long as this is held.
+#[derive(Debug, Clone)]
+pub struct LeasedSession {
+    session: Arc<Session>,
+    _lease: Arc<()>,
+}
+
+impl Deref for LeasedSession {
+    type Target = Arc<Session>;
+
+    fn deref(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
+
 /// A session for one request.
 #[derive(Debug)]
 pub struct Opened {
-    /// The session.
-    pub session: Arc<Session>,
+    /// The session, held open for the request.
+    pub session: LeasedSession,
     /// Whether the client has to be told its cookie.
     announce: bool,
 }
@@ -86,10 +110,12 @@ impl Sessions {
         claim: &Claim,
         tied_to: Option<ConnectionId>,
         now: Instant,
-    ) -> Arc<Session> {
+    ) -> LeasedSession {
         let session = self.engine.session(id, claim.principal.clone());
-        open.by_id.insert(id, Entry { session: Arc::clone(&session), used: now, tied_to });
-        session
+        let entry = Entry { session, lease: Arc::new(()), used: now, tied_to };
+        let leased = entry.lease();
+        open.by_id.insert(id, entry);
+        leased
     }
 
     /// How many sessions are open.
@@ -121,7 +147,7 @@ impl Sessions {
     /// Ends the sessions that nothing has used for the idle time. One that a running stream holds is in use.
     pub fn sweep(&self, now: Instant) {
         self.end(|_, entry| {
-            if Arc::strong_count(&entry.session) > 1 {
+            if Arc::strong_count(&entry.lease) > 1 {
                 entry.used = now;
             }
             now.saturating_duration_since(entry.used) >= self.idle
@@ -146,20 +172,20 @@ impl Sessions {
 }
 
 impl Open {
-    fn touch(&mut self, id: SessionId, now: Instant) -> Option<Arc<Session>> {
+    fn touch(&mut self, id: SessionId, now: Instant) -> Option<LeasedSession> {
         let entry = self.by_id.get_mut(&id)?;
         entry.used = now;
-        Some(Arc::clone(&entry.session))
+        Some(entry.lease())
     }
 
     /// The session `id`, if the claim's principal opened it. From here on it outlives its connection.
-    fn enter(&mut self, id: SessionId, claim: &Claim, now: Instant) -> Option<Arc<Session>> {
+    fn enter(&mut self, id: SessionId, claim: &Claim, now: Instant) -> Option<LeasedSession> {
         let entry = self.by_id.get_mut(&id).filter(|entry| entry.session.principal().name == claim.principal.name)?;
         entry.used = now;
         // Some clients return the cookie on the same connection only; the session then still ends with it.
         if entry.tied_to.is_some_and(|connection| connection != claim.connection) {
             entry.tied_to = None;
         }
-        Some(Arc::clone(&entry.session))
+        Some(entry.lease())
     }
 }

@@ -228,3 +228,17 @@ async fn a_query_is_on_record_with_its_rows() {
         .unwrap();
     assert_eq!(rows, "anonymous|finished|5");
 }
+
+#[tokio::test]
+async fn one_statement_can_read_several_versions_of_a_table() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let first = client.upload(&["t"], &[numbers(1)]).await.unwrap().version.unwrap();
+    client.upload(&["t"], &[numbers(2)]).await.unwrap();
+    // Scans of one table that differ in nothing but their version must not be taken for the same.
+    let then = format!("select count(*) from t version as of {first}");
+    let rows = client.rows(&format!("select ({then}) as a, (select count(*) from t) as b")).await.unwrap();
+    assert_eq!(rows, "1|3");
+    let rows = client.rows(&format!("{then} union all select count(*) from t order by 1")).await.unwrap();
+    assert_eq!(rows, "1\n3");
+}

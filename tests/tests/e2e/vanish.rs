@@ -1,24 +1,44 @@
 //! Clients that disappear half-way.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use arrow_flight::{FlightData, FlightDescriptor};
+use bytes::Bytes;
 use futures::{StreamExt as _, stream};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use prost::Message as _;
 use serde_json::json;
-use tonic::Code;
+use skein_flight_server::auth::Rpc;
+use tokio::net::{TcpListener, TcpStream};
+use tonic::{Code, transport::Endpoint};
+use tower_service::Service as _;
 
 use crate::support::{Client, TestServer, file_messages, flight_data, numbers, path_descriptor};
 
-/// Starts an upload, sends `messages`, then drops the call without ending its stream.
-async fn abandon(client: &mut Client, messages: Vec<FlightData>) {
-    let request = client.request(stream::iter(messages).chain(stream::pending()));
-    let mut flight = client.flight.clone();
-    // The answer comes at once or never; either way the stream is cut in the middle.
-    let call = async move {
-        let mut answers = flight.do_put(request).await.unwrap().into_inner();
-        let _ = answers.message().await;
-    };
-    let _ = tokio::time::timeout(Duration::from_millis(300), call).await;
+/// Starts an upload, sends `messages`, then goes away: the stream is reset before its end.
+async fn abandon(client: &Client, messages: Vec<FlightData>) {
+    let frames = messages.into_iter().map(|message| {
+        let mut frame = vec![0];
+        frame.extend(u32::try_from(message.encoded_len()).unwrap().to_be_bytes());
+        message.encode(&mut frame).unwrap();
+        Ok(Frame::data(Bytes::from(frame)))
+    });
+    let gone = stream::once(async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Err(std::io::Error::other("the client went away"))
+    });
+    let body = tonic::body::Body::new(StreamBody::new(stream::iter(frames).chain(gone)));
+    let request = http::Request::post(format!("http://server{}", Rpc::DoPut.path()))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(body)
+        .unwrap();
+    let mut channel = client.channel.clone();
+    std::future::poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+    if let Ok(response) = channel.call(request).await {
+        let _ = response.into_body().collect().await;
+    }
 }
 
 async fn nothing_is_left(server: &TestServer, table: &str) {
@@ -40,7 +60,7 @@ async fn half_a_path_upload_is_no_upload() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     let batches: Vec<_> = (0..20).map(|_| numbers(10_000)).collect();
-    abandon(&mut client, flight_data(path_descriptor(&["half"]), &batches)).await;
+    abandon(&client, flight_data(path_descriptor(&["half"]), &batches)).await;
     nothing_is_left(&server, "half").await;
     client.check_alive().await;
 }
@@ -51,7 +71,7 @@ async fn half_a_file_is_no_file() {
     let mut client = server.client().await;
     let csv: String = std::iter::once("a,b\n".to_owned()).chain((0..50_000).map(|n| format!("{n},{n}\n"))).collect();
     let command = json!({"ingest_file": {"path": ["half"], "options": {"file_name": "half.csv"}}});
-    abandon(&mut client, file_messages(&command, csv.as_bytes())).await;
+    abandon(&client, file_messages(&command, csv.as_bytes())).await;
     nothing_is_left(&server, "half").await;
     client.check_alive().await;
 }
@@ -59,19 +79,28 @@ async fn half_a_file_is_no_file() {
 #[tokio::test]
 async fn an_upload_dies_with_its_connection() {
     let server = TestServer::start().await;
-    let mut client = server.client().await;
+    let (address, cable) = cable(server.address()).await;
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let mut client = Client::new(channel);
     let messages = flight_data(path_descriptor(&["half"]), &[numbers(10_000), numbers(10_000)]);
-    let request = client.request(stream::iter(messages).chain(stream::pending()));
-    let call = tokio::spawn(async move {
-        let answer = client.flight.do_put(request).await;
-        if let Ok(answer) = answer {
-            let _ = answer.into_inner().message().await;
-        }
-    });
+    let upload = tokio::spawn(async move { client.put(stream::iter(messages).chain(stream::pending())).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    call.abort();
-    let _ = call.await;
+    assert_eq!(server.running.state().in_flight.count(), 1);
+    cable.abort();
+    assert!(upload.await.unwrap().is_err());
     nothing_is_left(&server, "half").await;
+}
+
+/// A TCP connection to `server` that can be pulled out.
+async fn cable(server: SocketAddr) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = TcpStream::connect(server).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+    });
+    (address, task)
 }
 
 #[tokio::test]
@@ -108,7 +137,7 @@ async fn a_query_is_cancelled_by_its_id() {
     assert!(rows.next().await.unwrap().is_ok());
     let mut other = server.client().await;
     let id = other
-        .rows("select id from system.queries where state = 'running' and sql like 'select a.value as slow%'")
+        .rows("select query_id from system.queries where state = 'running' and sql like 'select a.value as slow%'")
         .await
         .unwrap();
     assert_eq!(other.action("query.cancel", &json!({"query_id": id})).await.unwrap()["cancelled"], true);
@@ -126,7 +155,6 @@ async fn a_query_is_cancelled_by_its_id() {
 #[tokio::test]
 async fn a_flight_is_cancelled_by_its_info() {
     use arrow_flight::{CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus};
-    use prost::Message as _;
     let server = TestServer::start().await;
     let mut client = server.client().await;
     let sql = "select a.value as info from generate_series(1, 100000) a cross join generate_series(1, 100000) b";
