@@ -199,7 +199,6 @@ ERRORS = {
     "no such function": ("SELECT no_such_function(1)", "InvalidArgument"),
     "types": ("SELECT 'x' + interval '1 day' * true", "InvalidArgument"),
     "two statements": ("SELECT 1; SELECT 2", "InvalidArgument"),
-    "empty": ("", "InvalidArgument"),
     "a reserved schema": ("CREATE TABLE system.mine (a INT)", "InvalidArgument"),
     "delete": ("DELETE FROM t", "Unimplemented"),
     "begin": ("BEGIN", "Unimplemented"),

@@ -115,7 +115,11 @@ def test_every_type(adbc: Connection, table: str) -> None:
 
 
 def test_an_empty_table(adbc: Connection, table: str) -> None:
-    assert ingest(adbc, table, data.small(0)) == 0
+    """The driver sends nothing at all, not even the table's name, for a stream without a batch; an empty batch is enough."""
+    with pytest.raises(adbc_driver_manager.Error, match="stream is empty"):
+        ingest(adbc, table, data.small(0))
+    batch = pa.RecordBatch.from_pylist([], schema=data.small().schema)
+    assert ingest(adbc, table, pa.RecordBatchReader.from_batches(batch.schema, [batch])) == 0
     assert count(adbc, table) == 0
     assert adbc.adbc_get_table_schema(table).names == ["id", "name", "value"]
 
@@ -130,7 +134,7 @@ def test_a_wrong_type_is_refused_and_named(adbc: Connection, table: str) -> None
 def test_concurrent_appends_all_land(server: Server, adbc: Connection, table: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    ingest(adbc, table, data.small(0))
+    ingest(adbc, table, data.small(10))
 
     def append(_: int) -> None:
         with adbc_driver_flightsql.dbapi.connect(server.url, autocommit=True) as connection:
@@ -139,4 +143,4 @@ def test_concurrent_appends_all_land(server: Server, adbc: Connection, table: st
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(append, range(8)))
-    assert count(adbc, table) == 400
+    assert count(adbc, table) == 410

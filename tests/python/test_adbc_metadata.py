@@ -52,7 +52,9 @@ def test_depth_columns(adbc: Connection, ingested: str, depth: str) -> None:
 
 
 def test_column_filter(adbc: Connection, ingested: str) -> None:
-    (catalog,) = objects(adbc, depth="all", table_name_filter=ingested, column_name_filter="na%")
+    (catalog,) = objects(
+        adbc, depth="all", db_schema_filter="public", table_name_filter=ingested, column_name_filter="na%"
+    )
     (row,) = catalog["catalog_db_schemas"][0]["db_schema_tables"]
     assert [c["column_name"] for c in row["table_columns"]] == ["name"]
 

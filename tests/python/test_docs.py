@@ -23,7 +23,11 @@ def blocks(name: str, kind: str) -> list[tuple[int, str]]:
 
 def environment(server: Server) -> dict[str, str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("SKEIN")}
-    path = os.pathsep.join([str(binary().parent), str(Path(sys.executable).parent), os.environ["PATH"]])
+    commands = server.folder / "bin"
+    commands.mkdir(exist_ok=True)
+    if not (commands / "skein").exists():
+        (commands / "skein").symlink_to(binary().resolve())
+    path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
     return clean | {
         "PATH": path,
         "PYTHONPATH": str(ROOT / "clients" / "python" / "src"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import adbc_driver_flightsql.dbapi
 import adbc_driver_manager
+import flightsql.sqlalchemy  # noqa: F401 (registers the dialect)
 import polars as pl
 import pyarrow.flight as fl
 import pytest
@@ -51,7 +52,7 @@ def test_a_password_lets_in(guarded: Server) -> None:
 @pytest.mark.parametrize(
     "login",
     [
-        {"user": "ada", "password": "wrong"},
+        {"user": "ada", "password": "Tr0ub4dor&3 is not it"},
         {"user": "nobody", "password": ADMIN["password"]},
         {"token": "skein_nonsense"},
         {"token": "skein_01ARZ3NDEKTSV4RRFFQ69G5FAV_" + "0" * 43},
@@ -60,8 +61,7 @@ def test_a_password_lets_in(guarded: Server) -> None:
 def test_a_wrong_login_does_not(guarded: Server, login: dict) -> None:
     with pytest.raises(errors.UnauthenticatedError) as caught:
         skein_flight.connect(guarded.url, **login)
-    for secret in login.values():
-        assert secret == "ada" or secret not in str(caught.value) or secret == "nobody"
+    assert login.get("password", login.get("token")) not in str(caught.value)
 
 
 def test_a_token_lets_in_until_it_is_revoked(guarded: Server) -> None:

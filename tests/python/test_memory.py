@@ -11,7 +11,7 @@ import pyarrow.flight as fl
 import pytest
 from support.server import Server
 
-ROWS, BATCHES = 1 << 18, 100
+ROWS, BATCHES = 1 << 18, 110
 BATCH_BYTES = ROWS * 4 * 8
 SCHEMA = pa.schema([(f"c{n}", pa.int64()) for n in range(4)])
 

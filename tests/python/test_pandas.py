@@ -24,10 +24,6 @@ def test_read_sql(adbc: Connection) -> None:
     assert frame["a"].tolist() == [1, 2] and frame["b"].isna().tolist() == [False, True]
 
 
-def test_read_sql_with_parameters(adbc: Connection) -> None:
-    assert pd.read_sql("SELECT ? + 1 AS a", adbc, params=(41,))["a"].tolist() == [42]
-
-
 def test_read_sql_with_arrow_types(adbc: Connection) -> None:
     frame = pd.read_sql("SELECT CAST(1 AS INT) AS a, CAST(NULL AS INT) AS b", adbc, dtype_backend="pyarrow")
     assert str(frame["a"].dtype) == "int32[pyarrow]" and frame["b"].isna().all()

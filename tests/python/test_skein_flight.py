@@ -53,7 +53,7 @@ def test_several_results_at_once(skein: Connection) -> None:
 
 
 def test_execute_counts(skein: Connection, table: str) -> None:
-    assert skein.execute(f"CREATE TABLE {table} (a BIGINT, b VARCHAR)") is None
+    assert skein.execute(f"CREATE TABLE {table} (a BIGINT, b VARCHAR)") == 0
     assert skein.execute(f"INSERT INTO {table} VALUES (1, 'x'), (2, 'y')") == 2
     assert skein.execute(f"INSERT INTO {table} VALUES (?, ?)", [3, "z"]) == 1
     assert skein.execute(f"INSERT INTO {table} VALUES (?, ?)", [(4, "u"), (5, "v")]) == 2
@@ -76,6 +76,11 @@ def test_ingest(skein: Connection, table: str, kind: str) -> None:
     assert skein.sql(f"SELECT count(*), max(name) FROM {table}").fetchall() == [(6, "row 2")]
     with pytest.raises(errors.AlreadyExistsError):
         skein.ingest(table, INGESTABLE[kind], "create")
+
+
+def test_ingest_an_empty_table(skein: Connection, table: str) -> None:
+    assert skein.ingest(table, data.small(0), "create") == 0
+    assert skein.sql(f"SELECT * FROM {table}").schema.names == ["id", "name", "value"]
 
 
 def test_ingest_a_reader(skein: Connection, table: str) -> None:

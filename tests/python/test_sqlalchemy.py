@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import flightsql.sqlalchemy  # noqa: F401 (registers the dialect)
 import pytest
 import skein_flight
 import sqlalchemy as sa

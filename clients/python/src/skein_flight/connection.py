@@ -134,7 +134,7 @@ class Connection:
                 raise
 
     def execute(self, statement: str, params: Sequence[Any] | Sequence[Sequence[Any]] | None = None) -> int | None:
-        """Runs a statement that changes something; the number of rows it touched, or None where that has no meaning.
+        """Runs a statement that changes something; the number of rows it touched (0 for DDL), None when it is unknown.
 
         `params` is one row of values, or a list of rows: the statement then runs for each of them.
         """
@@ -237,12 +237,15 @@ class Connection:
 
 def _arrow_data(data: Any) -> Any:
     """Data in a shape that ADBC takes."""
+    if isinstance(data, Mapping):
+        data = pyarrow.table(dict(data))
+    elif type(data).__module__.partition(".")[0] == "pandas":
+        data = pyarrow.Table.from_pandas(data, preserve_index=False)
+    if isinstance(data, pyarrow.Table) and data.num_rows == 0:
+        # The driver sends nothing at all for a table without batches; one empty batch makes it send the schema.
+        data = pyarrow.RecordBatch.from_pylist([], schema=data.schema)
     if isinstance(data, pyarrow.Table | pyarrow.RecordBatch | pyarrow.RecordBatchReader):
         return data
-    if isinstance(data, Mapping):
-        return pyarrow.table(dict(data))
-    if type(data).__module__.partition(".")[0] == "pandas":
-        return pyarrow.Table.from_pandas(data, preserve_index=False)
     if hasattr(data, "__arrow_c_stream__"):
         return pyarrow.RecordBatchReader.from_stream(data)
     raise InvalidInputError(

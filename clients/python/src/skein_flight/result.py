@@ -71,13 +71,14 @@ class Result:
     def reader(self) -> pyarrow.RecordBatchReader:
         """The stream itself, for a consumer that takes one: DuckDB, DataFusion, `pyarrow.dataset.write_dataset`.
 
-        The query stays open until the reader is drained or this result is closed.
+        The query stays open until the reader is drained or let go.
         """
-        return self._take()
+        # A reader of batches() and not the driver's own: it keeps the query alive after this object has gone.
+        return pyarrow.RecordBatchReader.from_batches(self.schema, self.batches())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow PyCapsule protocol: hand a result to any library that speaks it."""
-        return self._take().__arrow_c_stream__(requested_schema)
+        return self.reader().__arrow_c_stream__(requested_schema)
 
     def close(self) -> None:
         """Ends the query; whatever was not read is dropped, here and on the server."""
