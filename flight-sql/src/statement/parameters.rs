@@ -1,13 +1,14 @@
 //! Values bound to a statement's parameters: Arrow batches, one column per parameter in order, one row per run.
 
-use std::{io::Cursor, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
+    buffer::Buffer,
     compute::{cast, concat},
     error::ArrowError,
 };
-use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
+use arrow_ipc::{reader::StreamDecoder, writer::StreamWriter};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, UnionMode};
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
@@ -124,9 +125,14 @@ impl Parameters {
     /// `InvalidInput`.
     pub(crate) fn decode(bytes: &Bytes) -> Result<Self> {
         let damaged = |error: ArrowError| Error::invalid(format!("the parameters in the handle are damaged: {error}"));
-        let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(damaged)?;
-        let schema = reader.schema();
-        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(damaged)?;
+        let mut rest = Buffer::from(bytes.clone());
+        let mut decoder = StreamDecoder::new();
+        let mut batches = Vec::new();
+        while !rest.is_empty() {
+            batches.extend(decoder.decode(&mut rest).map_err(damaged)?);
+        }
+        decoder.finish().map_err(damaged)?;
+        let schema = decoder.schema().ok_or_else(|| Error::invalid("the parameters in the handle have no schema"))?;
         Ok(Self { schema, batches })
     }
 }
