@@ -31,7 +31,8 @@ mod tests {
     fn a_slice_counts_its_own_rows_only() {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1000));
         assert_eq!(array_bytes(&numbers.slice(10, 5)), 40);
-        let words: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| format!("a longer word {i:04}"))));
+        let words: ArrayRef =
+            Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| format!("a longer word {i:04}"))));
         assert_eq!(array_bytes(&words.slice(0, 2)), 2 * (16 + 18));
     }
 }

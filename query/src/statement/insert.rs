@@ -1,9 +1,14 @@
 //! `INSERT INTO t`, `INSERT OVERWRITE t`.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    common::TableReference,
-    logical_expr::{LogicalPlan, WriteOp, dml::InsertOp},
+    common::{
+        DFSchema, TableReference,
+        tree_node::{Transformed, TreeNode},
+    },
+    logical_expr::{LogicalPlan, Values, WriteOp, dml::InsertOp},
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{Insert as Ast, Statement},
@@ -43,8 +48,24 @@ pub(crate) async fn plan(scope: &Scope, insert: Ast) -> Result<Update> {
         other => return Err(Error::unsupported(other.name(), "use INSERT INTO")),
     };
     let target = target(scope, &planned.table_name).await?;
-    let input = Input::new(scope.core(), planned.input.as_ref().clone())?;
+    let input = Input::new(scope.core(), nullable_values(planned.input.as_ref().clone())?)?;
     Ok(Update::Insert(Insert { target, input, overwrite }))
+}
+
+/// DataFusion gives a VALUES list the table's own NOT NULLs, and then complains about its `column1`. As nullable columns
+/// the values reach the writer, whose error names the table's column and the row.
+fn nullable_values(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up(|node| match node {
+        LogicalPlan::Values(Values { schema, values }) => {
+            let fields = schema
+                .iter()
+                .map(|(qualifier, field)| (qualifier.cloned(), Arc::new(field.as_ref().clone().with_nullable(true))));
+            let schema = DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?;
+            Ok(Transformed::yes(LogicalPlan::Values(Values { schema: Arc::new(schema), values })))
+        }
+        other => Ok(Transformed::yes(other.recompute_schema()?)),
+    })?;
+    Ok(rewritten.data)
 }
 
 async fn target(scope: &Scope, name: &TableReference) -> Result<Target> {

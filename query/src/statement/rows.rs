@@ -56,7 +56,8 @@ pub(super) async fn write(
 /// All of the query's rows in memory, in `schema`.
 pub(super) async fn collect(running: &Running<'_>, input: &Input, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let mut rows = open(running, input).await?;
-    let memory = MemoryConsumer::new("rows of a temporary table").register(&running.session.engine().runtime().memory_pool);
+    let memory =
+        MemoryConsumer::new("rows of a temporary table").register(&running.session.engine().runtime().memory_pool);
     let mut batches = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = conform::to_stored(&batch?, schema)?;

@@ -5,7 +5,6 @@ mod ddl;
 mod external;
 mod insert;
 mod limits;
-mod measure;
 mod metadata;
 mod names;
 mod parameters;
