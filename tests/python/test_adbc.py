@@ -314,5 +314,6 @@ def test_time_travel(adbc: Connection, table: str) -> None:
     assert rows(adbc, f"SELECT count(*) FROM {table} FOR VERSION AS OF {first}") == [(3,)]
     ((moment,),) = rows(adbc, f"SELECT committed_at FROM system.snapshots WHERE table_name = '{table}' AND version = {first}")
     assert rows(adbc, f"SELECT count(*) FROM {table} TIMESTAMP AS OF '{moment.isoformat()}'") == [(3,)]
+    assert rows(adbc, f"SELECT count(*) FROM {table} FOR SYSTEM_TIME AS OF '{moment.isoformat()}'") == [(3,)]
     with pytest.raises(adbc_driver_manager.Error, match="99"):
         rows(adbc, f"SELECT count(*) FROM {table} VERSION AS OF 99")

@@ -132,6 +132,15 @@ def test_tables_and_actions(skein: Connection, table: str) -> None:
     assert table not in {entry.name for entry in skein.tables()}
 
 
+def test_the_fast_encoding_is_a_choice_of_the_session(skein: Connection, table: str) -> None:
+    skein.ingest(table, {"s": ["short", "longer than twelve bytes"]})
+    assert skein.sql(f"SELECT s FROM {table}").schema.types == [pa.string()]
+    skein.execute("SET encoding = 'fast'")
+    result = skein.sql(f"SELECT s FROM {table} ORDER BY s")
+    assert result.schema.types == [pa.string_view()]
+    assert result.polars()["s"].to_list() == ["longer than twelve bytes", "short"]
+
+
 def test_dbapi_is_at_hand(skein: Connection) -> None:
     with skein.dbapi() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1")
