@@ -107,6 +107,7 @@ async fn sql(state: &Arc<State>, caller: Caller, mut incoming: Incoming) -> Resu
 
 fn done(state: &State, report: &IngestReport) -> Result<Bytes, Status> {
     state.metrics.rows_received(report.rows);
+    state.flight_sql.note_change();
     put_metadata(report).to_json().map_err(|error| status::from_error(&error))
 }
 

@@ -52,7 +52,10 @@ use Field::{Bool, Bytes, Double, Enum, Int32, Int64, Message, Messages, Text, Te
 
 const TIMESTAMP: Field = Message(".google.protobuf.Timestamp");
 
-const MESSAGES: &[(&str, &[(&str, i32, Field)])] = &[
+/// A message's name and its fields: name, number, sort.
+type MessageShape = (&'static str, &'static [(&'static str, i32, Field)]);
+
+const MESSAGES: &[MessageShape] = &[
     ("HandshakeRequest", &[("protocol_version", 1, Uint64), ("payload", 2, Bytes)]),
     ("HandshakeResponse", &[("protocol_version", 1, Uint64), ("payload", 2, Bytes)]),
     ("BasicAuth", &[("username", 2, Text), ("password", 3, Text)]),
