@@ -1,5 +1,7 @@
 //! The process's log and trace output.
 
+use std::io::IsTerminal as _;
+
 use http::HeaderMap;
 use opentelemetry::{propagation::Extractor, trace::TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
@@ -71,7 +73,8 @@ fn output<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     match format {
         LogFormat::Human => layer.with_target(false).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
