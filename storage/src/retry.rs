@@ -44,22 +44,26 @@ impl RetryPolicy {
 }
 
 /// Whether trying again may help: not after a definite answer, and not after an error of the local system that is
-/// there to stay (no space, no permission).
+/// there to stay (no space, no permission). Whatever is not known to be definite counts as passing: a request may still
+/// be on its way.
 pub(crate) fn is_transient(error: &Error) -> bool {
     use io::ErrorKind as K;
     match error {
         Error::Generic { .. } => io_error(error).is_none_or(|e| {
-            matches!(
+            !matches!(
                 e.kind(),
-                K::Interrupted
-                    | K::TimedOut
-                    | K::ConnectionReset
-                    | K::ConnectionAborted
-                    | K::ConnectionRefused
-                    | K::NotConnected
-                    | K::BrokenPipe
-                    | K::UnexpectedEof
-                    | K::StaleNetworkFileHandle
+                K::StorageFull
+                    | K::QuotaExceeded
+                    | K::FileTooLarge
+                    | K::ReadOnlyFilesystem
+                    | K::PermissionDenied
+                    | K::NotFound
+                    | K::NotADirectory
+                    | K::IsADirectory
+                    | K::AlreadyExists
+                    | K::InvalidInput
+                    | K::InvalidFilename
+                    | K::Unsupported
             )
         }),
         Error::JoinError { .. } => true,

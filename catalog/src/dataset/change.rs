@@ -61,8 +61,8 @@ pub struct Committed {
 
 /// What becomes of a change on top of a state.
 pub(super) enum Prepared {
-    /// The next log entry.
-    Next(Box<Delta>),
+    /// The next log entry, and the snapshot it leads to.
+    Next(Box<Delta>, Arc<Snapshot>),
     /// The idempotency key is in this version already.
     Duplicate(Version),
 }
@@ -131,9 +131,9 @@ impl<'a> Proposal<'a> {
             removed: if self.removes_all() { Vec::new() } else { self.change.removed.clone() },
             added,
         };
-        // What is written once is there for ever, so it must be right.
-        state.check_fits(&delta).map_err(|misfit| Error::InvalidInput(format!("the change is not valid: {misfit}")))?;
-        Ok(Prepared::Next(Box::new(delta)))
+        // What is written once is there for ever, so it must be right; and once it is written nothing may fail.
+        let next = state.next(&delta).map_err(|m| Error::InvalidInput(format!("the change is not valid: {m}")))?;
+        Ok(Prepared::Next(Box::new(delta), Arc::new(next)))
     }
 
     fn removes_all(&self) -> bool {

@@ -3,7 +3,7 @@
 //! A writer that comes second reads what the first one wrote and tries the version after that, if its change still
 //! makes sense there. Nobody waits for anybody, no lock is held, and a writer that dies leaves nothing half-done.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use skein_storage::PutNew;
 
@@ -11,7 +11,11 @@ use super::{
     Dataset,
     change::{Change, Committed, Prepared, Proposal},
 };
-use crate::{Actor, Error, Result, log, persisted};
+use crate::{
+    Actor, Error, Result, Snapshot,
+    log::{self, Delta},
+    persisted,
+};
 
 /// How often a commit is tried before it gives up: other writers got there first each time.
 const ATTEMPTS: u32 = 100;
@@ -30,8 +34,8 @@ pub(super) async fn commit(dataset: &Dataset, change: Change, actor: &Actor) -> 
     }
     for attempt in 0..ATTEMPTS {
         let now = shared.clock().now();
-        let delta = match shared.with(|state| proposal.prepare(state, now))? {
-            Ok(Prepared::Next(delta)) => delta,
+        let (delta, next) = match shared.with(|state| proposal.prepare(state, now))? {
+            Ok(Prepared::Next(delta, next)) => (*delta, next),
             Ok(Prepared::Duplicate(version)) => {
                 let snapshot = dataset.version(version).await?;
                 return Ok(Committed { version, snapshot, duplicate: true });
@@ -43,7 +47,7 @@ pub(super) async fn commit(dataset: &Dataset, change: Change, actor: &Actor) -> 
             }
             Err(refusal) => return Err(refusal),
         };
-        if let Some(committed) = create(dataset, &proposal, *delta).await? {
+        if let Some(committed) = create(dataset, &proposal, delta, next).await? {
             shared.checkpoint_if_due();
             return Ok(committed);
         }
@@ -54,18 +58,20 @@ pub(super) async fn commit(dataset: &Dataset, change: Change, actor: &Actor) -> 
     Err(proposal.conflict(format!("{ATTEMPTS} attempts to commit all came second")))
 }
 
-/// Tries to be the one who creates the version. `None`: another writer was.
-async fn create(dataset: &Dataset, proposal: &Proposal<'_>, delta: log::Delta) -> Result<Option<Committed>> {
+/// Tries to be the one who creates the version. `None`: another writer was. From the moment the version exists nothing
+/// in here can fail, or the caller would take the commit for failed and delete its files.
+async fn create(
+    dataset: &Dataset,
+    proposal: &Proposal<'_>,
+    delta: Delta,
+    snapshot: Arc<Snapshot>,
+) -> Result<Option<Committed>> {
     let shared = &dataset.shared;
-    let version = delta.info.version;
+    let version = snapshot.version;
     let bytes = persisted::encode(&delta)?;
     match shared.bucket().put_new(&log::delta_key(dataset.id(), version), bytes).await {
         Ok(PutNew::Created) => {
-            let snapshot = match shared.adopt(delta)? {
-                Some(snapshot) => snapshot,
-                // Somebody has read it, and more, before this task got to it.
-                None => dataset.version(version).await?,
-            };
+            shared.adopt(delta, Arc::clone(&snapshot));
             tracing::debug!(dataset = %dataset.id(), version, "committed");
             Ok(Some(Committed { version, snapshot, duplicate: false }))
         }

@@ -156,12 +156,6 @@ impl Dataset {
         log::data_key(self.id(), file)
     }
 
-    /// The newest entry of the log, whether the dataset was dropped or not.
-    pub(crate) async fn newest_info(&self) -> Result<SnapshotInfo> {
-        self.shared.refresh().await?;
-        self.shared.with(|state| state.snapshot().info.clone())
-    }
-
     /// Ends the log: nothing can be committed after this.
     pub(crate) async fn seal(&self, actor: &Actor) -> Result<()> {
         let change = Change { operation: Operation::Drop, ..Change::append(Vec::new()) };

@@ -119,15 +119,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Moves on to a version that this process has committed. `None` when the state is further on already.
-    pub(super) fn adopt(&self, delta: Delta) -> Result<Option<Arc<Snapshot>>> {
+    /// Moves on to a version that this process has committed, unless somebody has read it from the log before this task
+    /// got here.
+    pub(super) fn adopt(&self, delta: Delta, snapshot: Arc<Snapshot>) {
         let mut known = self.state.write();
-        let state = known.state.as_mut().ok_or_else(|| Error::Internal("commit before read".to_owned()))?;
-        if delta.info.version <= state.snapshot().version {
-            return Ok(None);
+        if let Some(state) = known.state.as_mut().filter(|s| s.snapshot().version + 1 == snapshot.version) {
+            state.advance(delta, snapshot);
         }
-        let snapshot = state.apply(delta).map_err(|misfit| Error::Internal(format!("own commit: {misfit}")))?;
-        Ok(Some(snapshot))
     }
 
     /// Reads an older snapshot.

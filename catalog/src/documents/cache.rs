@@ -54,6 +54,10 @@ impl Cache {
         self.heads.get(&(kind.to_owned(), id.to_owned()))
     }
 
+    pub(super) fn forget(&self, kind: &str, id: &str) {
+        self.heads.invalidate(&(kind.to_owned(), id.to_owned()));
+    }
+
     /// Keeps the newer of two versions: a slow reader must not undo what a writer has just put here.
     pub(super) fn insert(&self, kind: &str, id: &str, head: Head) {
         self.heads.entry((kind.to_owned(), id.to_owned())).and_upsert_with(|old| {

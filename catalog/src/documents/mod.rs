@@ -55,7 +55,8 @@ impl Documents {
     /// must not exist (or must have been deleted).
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the document is at another version; nothing is written then.
+    /// [`Error::Conflict`] when the document is at another version; nothing is written then. [`Error::CommitUnknown`]
+    /// when the bucket gave no answer, so that it may have been written.
     pub async fn put<T: Serialize>(&self, kind: &str, id: &str, expected_version: u64, body: &T) -> Result<u64> {
         let body = serde_json::to_value(body)
             .map_err(|e| Error::Internal(format!("a document of kind '{kind}' cannot be written as JSON: {e}")))?;
@@ -108,12 +109,20 @@ impl Documents {
         let version = head.version + 1;
         let envelope = Envelope::new(kind, id, version, body);
         let bytes = persisted::encode(&envelope)?;
-        match self.0.bucket.put_new(&keys::key(kind, id, version), bytes).await? {
-            PutNew::Created => {
+        match self.0.bucket.put_new(&keys::key(kind, id, version), bytes).await {
+            Ok(PutNew::Created) => {
                 self.0.cache.insert(kind, id, Head::of(version, Some(Arc::new(envelope))));
                 Ok(version)
             }
-            PutNew::Exists => Err(conflict(format!("version {version} was written meanwhile"))),
+            Ok(PutNew::Exists) => {
+                // What is cached is out of date, whatever its age.
+                self.0.cache.forget(kind, id);
+                Err(conflict(format!("version {version} was written meanwhile")))
+            }
+            Err(source @ skein_storage::Error::Ambiguous { .. }) => {
+                Err(Error::CommitUnknown { what: format!("document {kind}/{id}"), version, source })
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -238,6 +247,17 @@ mod tests {
         assert_eq!(one.get("note", "a").await.unwrap(), Some((2, "two".to_owned())));
         let listed = one.list::<String>("note").await.unwrap();
         assert_eq!(listed, [("a".to_owned(), 2, "two".to_owned()), ("b".to_owned(), 1, "b".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_conflict_is_learnt_from_even_while_the_cache_is_young() {
+        let bucket = Bucket::in_memory("b");
+        let (lazy, other) = (Documents::new(bucket.clone(), Duration::from_secs(3600)), documents(&bucket));
+        lazy.put("note", "a", 0, &"one").await.unwrap();
+        other.put("note", "a", 1, &"two").await.unwrap();
+        assert_eq!(lazy.get("note", "a").await.unwrap(), Some((1, "one".to_owned())), "within the hour");
+        assert_eq!(lazy.put("note", "a", 1, &"three").await.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(lazy.get("note", "a").await.unwrap(), Some((2, "two".to_owned())));
     }
 
     #[tokio::test]

@@ -99,39 +99,50 @@ impl State {
 
     /// Moves on by one version. On an error the state is as it was.
     pub(crate) fn apply(&mut self, delta: Delta) -> Result<Arc<Snapshot>, Misfit> {
-        self.check_fits(&delta)?;
-        let files = self.next_files(&delta)?;
-        let (schema, client_schema) = self.next_schemas(&delta);
-        let removed_ids = if delta.removed_all { self.file_ids.drain().collect() } else { delta.removed };
-        for id in &removed_ids {
+        let next = Arc::new(self.next(&delta)?);
+        self.advance(delta, Arc::clone(&next));
+        Ok(next)
+    }
+
+    /// The snapshot that a delta would lead to.
+    pub(crate) fn next(&self, delta: &Delta) -> Result<Snapshot, Misfit> {
+        self.check_fits(delta)?;
+        let (schema, client_schema) = self.next_schemas(delta);
+        Ok(Snapshot {
+            dataset: delta.dataset,
+            version: delta.info.version,
+            schema,
+            schema_id: delta.schema_id,
+            files: self.next_files(delta)?,
+            rows: delta.info.rows,
+            bytes: delta.info.bytes,
+            properties: Arc::clone(&self.snapshot.properties),
+            info: delta.info.clone(),
+            client_schema,
+        })
+    }
+
+    /// Moves on to a snapshot that [`State::next`] has made from this very state.
+    pub(crate) fn advance(&mut self, delta: Delta, next: Arc<Snapshot>) {
+        if delta.removed_all {
+            self.file_ids.clear();
+        }
+        for id in &delta.removed {
             self.file_ids.remove(id);
         }
         self.file_ids.extend(delta.added.iter().map(|f| f.id));
         if let Some(key) = &delta.info.idempotency_key {
             self.keys.insert(key.clone(), delta.info.version);
         }
-        self.history.push(Arc::new(delta.info.clone()));
-        self.last_field_id = delta.last_field_id;
-        self.snapshot = Arc::new(Snapshot {
-            dataset: delta.dataset,
-            version: delta.info.version,
-            schema,
-            schema_id: delta.schema_id,
-            files,
-            rows: delta.info.rows,
-            bytes: delta.info.bytes,
-            properties: Arc::clone(&self.snapshot.properties),
-            info: delta.info,
-            client_schema,
-        });
         if let Some(schema) = delta.schema {
             self.stored_schema = schema;
         }
-        Ok(Arc::clone(&self.snapshot))
+        self.last_field_id = delta.last_field_id;
+        self.history.push(Arc::new(delta.info));
+        self.snapshot = next;
     }
 
-    /// Whether a delta can be the next one.
-    pub(crate) fn check_fits(&self, delta: &Delta) -> Result<(), Misfit> {
+    fn check_fits(&self, delta: &Delta) -> Result<(), Misfit> {
         let current = &self.snapshot;
         if delta.dataset != current.dataset {
             return Err(format!("it belongs to dataset {}", delta.dataset));

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_fingerprint_is_stable() {
         let schema = schema(Field::new("id", DataType::Int64, false));
-        assert_eq!(fingerprint(&schema), "4afc2ca29e87d4ed3ab1f2ac7b8f4a7e1fb3ad41d0e1d8b1d8d8d1f4d1c1a8b2");
+        assert_eq!(fingerprint(&schema), "55d2b2e0f650163cf4ce768aab8ed605b919680cff3499fc577765b9bf023bf2");
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 use std::{panic, sync::Arc};
 
-use arrow_ipc::convert::{IpcSchemaEncoder, fb_to_schema};
+use arrow_ipc::{
+    convert::{IpcSchemaEncoder, fb_to_schema},
+    writer::DictionaryTracker,
+};
 use arrow_schema::{Field, Schema, SchemaRef};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -61,7 +64,10 @@ impl From<&Field> for Column {
 
 impl Serialize for StoredSchema {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes = STANDARD.encode(IpcSchemaEncoder::new().schema_to_fb(&self.0).finished_data());
+        // Without a tracker the encoder panics on dictionaries.
+        let mut dictionaries = DictionaryTracker::new(false);
+        let mut encoder = IpcSchemaEncoder::new().with_dictionary_tracker(&mut dictionaries);
+        let bytes = STANDARD.encode(encoder.schema_to_fb(&self.0).finished_data());
         let columns = self.0.fields().iter().map(|f| Column::from(f.as_ref())).collect();
         Stored { encoding: ENCODING.to_owned(), bytes, columns }.serialize(serializer)
     }
