@@ -2,7 +2,10 @@
 
 use std::error::Error as StdError;
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{Array, RecordBatch},
+    datatypes::SchemaRef,
+};
 use futures::{StreamExt, stream::BoxStream};
 use skein_catalog::{Actor, Catalog, writer::WriterOptions};
 use tokio::sync::watch;
@@ -55,11 +58,19 @@ pub async fn ingest_batches(
             Ok(batch) => batch,
             Err(error) => return Err(load.abort(Error::source(error)).await),
         };
-        bytes += batch.get_array_memory_size() as u64;
+        bytes += size(&batch);
         if let Err(error) = load.write(batch).await {
             return Err(load.abort(error).await);
         }
         progress.send_replace(Progress { rows: load.rows(), bytes });
     }
     load.finish(options.idempotency_key, bytes).await
+}
+
+/// The bytes of the batch itself: columns of a batch from the wire are slices of one message, which counts once.
+fn size(batch: &RecordBatch) -> u64 {
+    let size = |column: &dyn Array| {
+        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    batch.columns().iter().map(|column| size(column) as u64).sum()
 }

@@ -104,7 +104,12 @@ impl<R: Read, B: Boundary> Chunker<R, B> {
             )));
         }
         // A record longer than a chunk: double, so that long ones are not read in tiny steps.
-        let wanted = self.limits.chunk_bytes.saturating_sub(length).max(length.min(self.limits.max_record_bytes - length)).max(1);
+        let wanted = self
+            .limits
+            .chunk_bytes
+            .saturating_sub(length)
+            .max(length.min(self.limits.max_record_bytes - length))
+            .max(1);
         self.buffer.reserve(wanted);
         let read = self.reader.by_ref().take(wanted as u64).read_to_end(&mut self.buffer);
         self.ended = read.map_err(|error: io::Error| Error::from_io(&self.file, error))? < wanted;

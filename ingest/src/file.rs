@@ -1,8 +1,11 @@
 //! Files in.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use arrow::datatypes::SchemaRef;
@@ -27,6 +30,8 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, BoxError>>;
 
 /// Pieces of work that may wait between the thread that splits the file and the threads that decode it.
 const QUEUE: usize = 2;
+/// How often progress is told before there are rows.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Puts a file into a table: one commit, at the end.
 ///
@@ -53,7 +58,7 @@ pub async fn ingest_file(
     let (reader, pump) = body::start(body, Arc::clone(&received));
     let mut run = Run::start(reader, Source { file: options.file_name.clone(), options, known });
 
-    let schema = run.schema().await?;
+    let schema = run.schema(&progress, &received).await?;
     let load = Load::begin(catalog, target, existing, &schema, writer, actor).await?;
     let mut transfer = Transfer { rejects: Rejects::new(load.bucket()), load, progress, received };
     if let Err(error) = transfer.all(&mut run, parallelism).await {
@@ -92,9 +97,19 @@ impl Run {
         Self { file, events, thread: AbortOnDropHandle::new(thread) }
     }
 
-    /// The first thing that comes is the schema, or nothing but an error.
-    async fn schema(&mut self) -> Result<SchemaRef> {
-        match self.events.recv().await {
+    /// The first thing that comes is the schema, or nothing but an error. It can take long, because some formats are
+    /// received whole before.
+    async fn schema(&mut self, progress: &watch::Sender<Progress>, received: &AtomicU64) -> Result<SchemaRef> {
+        let mut tick = tokio::time::interval(TICK);
+        let event = loop {
+            tokio::select! {
+                event = self.events.recv() => break event,
+                _ = tick.tick() => {
+                    progress.send_replace(Progress { rows: 0, bytes: received.load(Ordering::Relaxed) });
+                }
+            }
+        };
+        match event {
             Some(Event::Schema(schema)) => Ok(schema),
             Some(Event::Work(_)) => Err(Error::Internal("rows came before their columns".to_owned())),
             None => Err(self.outcome().await.err().unwrap_or_else(|| Error::Internal("no columns came".to_owned()))),

@@ -33,8 +33,6 @@ mod type_name;
 pub use batches::{BatchOptions, BatchStream, ingest_batches};
 pub use error::{BoxError, Error, Result, SourceError};
 pub use file::{ByteStream, ingest_file};
-pub use options::{
-    CsvOptions, FileCompression, FileFormat, FileOptions, IngestLimits, JsonOptions, OnBadRow,
-};
+pub use options::{CsvOptions, FileCompression, FileFormat, FileOptions, IngestLimits, JsonOptions, OnBadRow};
 pub use report::{IngestReport, Progress, Reject};
 pub use target::{IngestMode, IngestTarget};

@@ -9,7 +9,7 @@ use skein_catalog::{
 };
 use skein_storage::Bucket;
 
-use crate::{Error, IngestMode, IngestReport, IngestTarget, Result, reconcile::Conformer, reconcile};
+use crate::{Error, IngestMode, IngestReport, IngestTarget, Result, reconcile, reconcile::Conformer};
 
 /// What the commit at the end will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,11 +296,7 @@ async fn discard(catalog: &Catalog, dataset: &Dataset) {
 }
 
 async fn stage(catalog: &Catalog, target: &IngestTarget, schema: SchemaRef, actor: &Actor) -> Result<Dataset> {
-    let new = NewDataset {
-        name: target.name.clone(),
-        schema,
-        bucket: target.bucket.clone(),
-        properties: BTreeMap::new(),
-    };
+    let new =
+        NewDataset { name: target.name.clone(), schema, bucket: target.bucket.clone(), properties: BTreeMap::new() };
     Ok(catalog.stage_dataset(new, actor).await?)
 }

@@ -35,9 +35,8 @@ impl Rejects {
         }
         let first = self.writer.is_none();
         let text = to_csv(&rows, first)?;
-        let writer = self
-            .writer
-            .get_or_insert_with(|| BufWriter::new(self.bucket.store(), Path::from(self.key.as_str())));
+        let writer =
+            self.writer.get_or_insert_with(|| BufWriter::new(self.bucket.store(), Path::from(self.key.as_str())));
         writer.write_all(&text).await.map_err(|source| failed(&self.bucket, source))?;
         self.count += rows.len() as u64;
         let room = KEPT - self.kept.len();

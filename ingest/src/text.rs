@@ -136,7 +136,8 @@ impl<R: Read> Transcoder<R> {
 
     fn malformed(&self) -> io::Error {
         let (line, name) = (self.lines + 1, self.name);
-        let message = format!("line {line}: these bytes are not valid {name}; name the file's encoding in csv.encoding");
+        let message =
+            format!("line {line}: these bytes are not valid {name}; name the file's encoding in csv.encoding");
         Error::file(&self.file, message).into_io()
     }
 }

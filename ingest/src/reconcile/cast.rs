@@ -24,7 +24,9 @@ pub(super) struct CastError {
 impl From<ArrowError> for CastError {
     fn from(error: ArrowError) -> Self {
         let detail = match &error {
-            ArrowError::CastError(why) | ArrowError::ComputeError(why) | ArrowError::InvalidArgumentError(why) => why.clone(),
+            ArrowError::CastError(why) | ArrowError::ComputeError(why) | ArrowError::InvalidArgumentError(why) => {
+                why.clone()
+            }
             other => other.to_string(),
         };
         Self { row: None, detail }
@@ -123,7 +125,9 @@ fn strict_keys(entries: StructArray) -> Result<StructArray, CastError> {
     let fields: Fields = fields
         .iter()
         .enumerate()
-        .map(|(i, field)| if i == 0 { Arc::new(field.as_ref().clone().with_nullable(false)) } else { Arc::clone(field) })
+        .map(
+            |(i, field)| if i == 0 { Arc::new(field.as_ref().clone().with_nullable(false)) } else { Arc::clone(field) },
+        )
         .collect();
     Ok(StructArray::try_new(fields, columns, nulls)?)
 }

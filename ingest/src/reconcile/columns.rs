@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn ten_thousand_columns_are_fine_and_a_million_are_not() {
-        let many = |n: usize| Schema::new((0..n).map(|i| Field::new(format!("c{i}"), DataType::Int8, true)).collect::<Vec<_>>());
+        let many = |n: usize| {
+            Schema::new((0..n).map(|i| Field::new(format!("c{i}"), DataType::Int8, true)).collect::<Vec<_>>())
+        };
         check_columns(&many(10_000)).unwrap();
         assert!(check_columns(&many(1_000_000)).unwrap_err().to_string().contains("1000000 columns"));
     }

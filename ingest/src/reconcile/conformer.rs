@@ -77,7 +77,10 @@ impl Conformer {
     /// [`Error::SchemaChanged`] and [`Error::Value`].
     pub(crate) fn conform(&self, batch: RecordBatch, number: u64, first_row: u64) -> Result<Vec<RecordBatch>> {
         self.check_unchanged(&batch, number, first_row)?;
-        if !self.is_cheap() && batch.num_rows() > 1 && batch.columns().iter().any(|c| c.get_array_memory_size() > SPLIT_BYTES) {
+        if !self.is_cheap()
+            && batch.num_rows() > 1
+            && batch.columns().iter().any(|c| c.get_array_memory_size() > SPLIT_BYTES)
+        {
             return self.conform_in_halves(&batch, first_row);
         }
         Ok(vec![self.convert(&batch, first_row)?])
@@ -192,8 +195,7 @@ mod tests {
             schema(&[("a", DataType::Int64, true), ("b", DataType::Utf8, true), ("c", DataType::Float64, true)]);
         let conformer = Conformer::new(&incoming, &target, &table()).unwrap();
         assert!(!conformer.is_cheap());
-        let columns: Vec<ArrayRef> =
-            vec![Arc::new(StringArray::from(vec!["x"])), Arc::new(Int32Array::from(vec![7]))];
+        let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(vec!["x"])), Arc::new(Int32Array::from(vec![7]))];
         let batch = RecordBatch::try_new(incoming, columns).unwrap();
         let out = conformer.conform(batch, 0, 0).unwrap().remove(0);
         assert_eq!(out.column(0).as_ref(), &Int64Array::from(vec![7]));

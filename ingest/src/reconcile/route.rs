@@ -43,7 +43,9 @@ fn via(step: &DataType, to: &DataType, path: &str) -> Result<Route, String> {
 }
 
 fn refusal(from: &DataType, to: &DataType) -> String {
-    format!("it is {from} in the data and {to} in the table, and that conversion could lose values; cast it before sending")
+    format!(
+        "it is {from} in the data and {to} in the table, and that conversion could lose values; cast it before sending"
+    )
 }
 
 /// Equal but for what does not change how values are stored: nullability, metadata and the names of list items.
@@ -56,7 +58,9 @@ pub(super) fn same_shape(a: &DataType, b: &DataType) -> bool {
         | (DataType::LargeListView(a), DataType::LargeListView(b)) => items(a, b),
         (DataType::FixedSizeList(a, n), DataType::FixedSizeList(b, m)) => n == m && items(a, b),
         (DataType::Map(a, _), DataType::Map(b, _)) => match (a.data_type(), b.data_type()) {
-            (DataType::Struct(a), DataType::Struct(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| items(a, b)),
+            (DataType::Struct(a), DataType::Struct(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| items(a, b))
+            }
             _ => false,
         },
         (DataType::Struct(a), DataType::Struct(b)) => {
@@ -194,7 +198,13 @@ fn integer_widens(from: &DataType, to: &DataType) -> bool {
         DataType::Float32 => bits <= 16,
         DataType::Float64 => bits <= 32,
         _ => match (integer(to), decimal(to)) {
-            (Some((true, wider)), _) => if signed { wider >= bits } else { wider > bits },
+            (Some((true, wider)), _) => {
+                if signed {
+                    wider >= bits
+                } else {
+                    wider > bits
+                }
+            }
             (Some((false, wider)), _) => !signed && wider >= bits,
             (_, Some((whole, scale))) => scale >= 0 && whole >= digits(signed, bits),
             _ => false,
@@ -279,7 +289,8 @@ mod tests {
     fn structs_match_by_name_and_lists_by_value() {
         let field = |name: &str, t: T, nullable| Arc::new(Field::new(name, t, nullable));
         let from = T::Struct(vec![field("b", T::Int32, true), field("a", T::Utf8, true)].into());
-        let to = T::Struct(vec![field("a", T::Utf8, true), field("b", T::Int64, true), field("c", T::Utf8, true)].into());
+        let to =
+            T::Struct(vec![field("a", T::Utf8, true), field("b", T::Int64, true), field("c", T::Utf8, true)].into());
         let expected = Route::Struct(vec![Some((1, Route::Same)), Some((0, Route::Cast)), None]);
         assert_eq!(route(&from, &to, "s"), Ok(expected));
         let strict = T::Struct(vec![field("c", T::Utf8, false)].into());

@@ -93,10 +93,8 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
 async fn two_creators_do_not_both_win() {
     let store = FaultStore::new(Arc::new(InMemory::new()));
     let world = World::over(Bucket::from_store("lake", store)).await;
-    let (one, two) = tokio::join!(
-        world.put("t", IngestMode::Create, rows(1)),
-        world.put("t", IngestMode::Create, rows(2))
-    );
+    let (one, two) =
+        tokio::join!(world.put("t", IngestMode::Create, rows(1)), world.put("t", IngestMode::Create, rows(2)));
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
     let error = one.err().or(two.err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
@@ -116,10 +114,8 @@ async fn many_appends_at_once_all_arrive() {
 async fn an_ingest_makes_one_version() {
     let world = World::memory().await;
     let text: String = (0..100_000).map(|i| format!("{i},{}\n", "x".repeat(50))).collect();
-    let small = FileOptions {
-        limits: IngestLimits { chunk_bytes: 10_000, ..IngestLimits::default() },
-        ..options("f.csv")
-    };
+    let small =
+        FileOptions { limits: IngestLimits { chunk_bytes: 10_000, ..IngestLimits::default() }, ..options("f.csv") };
     let report = world.create("t", format!("a,b\n{text}"), small).await.unwrap();
     assert_eq!(report.rows, 100_000);
     let history = world.dataset("t").await.history().await.unwrap();
@@ -169,5 +165,10 @@ pub fn samples() -> Vec<Bytes> {
     stream.write(&data).unwrap();
     let mut parquet = parquet::arrow::ArrowWriter::try_new(Vec::new(), data.schema(), None).unwrap();
     parquet.write(&data).unwrap();
-    vec![csv.into_inner().into(), json.into_inner().into(), stream.into_inner().unwrap().into(), parquet.into_inner().unwrap().into()]
+    vec![
+        csv.into_inner().into(),
+        json.into_inner().into(),
+        stream.into_inner().unwrap().into(),
+        parquet.into_inner().unwrap().into(),
+    ]
 }

@@ -58,7 +58,13 @@ async fn a_missing_table_is_told_with_a_suggestion() {
 async fn views_external_tables_and_system_tables_take_no_rows() {
     let world = World::memory().await;
     let (actor, now) = (Actor::new("ada"), chrono::Utc::now());
-    let view = ViewSpec { sql: "select 1".into(), default_schema: "public".into(), created_by: "ada".into(), created_at: now, schema: None };
+    let view = ViewSpec {
+        sql: "select 1".into(),
+        default_schema: "public".into(),
+        created_by: "ada".into(),
+        created_at: now,
+        schema: None,
+    };
     world.catalog.create_view(&name("v"), view, false, &actor).await.unwrap();
     let external = ExternalSpec {
         location: "file:///x/".into(),
@@ -109,12 +115,18 @@ async fn columns_are_matched_by_name_and_converted_without_loss() {
         ("at", Arc::new(TimestampSecondArray::from(vec![1]))),
     ]);
     world.put("t", IngestMode::Append, views).await.unwrap();
-    let large = batch(vec![("id", Arc::new(Int64Array::from(vec![4]))), ("name", Arc::new(LargeStringArray::from(vec!["di"])))]);
+    let large = batch(vec![
+        ("id", Arc::new(Int64Array::from(vec![4]))),
+        ("name", Arc::new(LargeStringArray::from(vec!["di"]))),
+    ]);
     world.put("t", IngestMode::CreateAppend, large).await.unwrap();
     assert_eq!(world.column("t", "id").await, ["1", "2", "3", "4"]);
     assert_eq!(world.column("t", "name").await, ["ann", "bob", "cy", "di"]);
     assert_eq!(world.column("t", "x").await, ["null"; 4]);
-    assert_eq!(world.column("t", "at").await[..3], ["1970-01-01T00:00:00.000001", "1970-01-01T00:00:00.000002", "1970-01-01T00:00:01"]);
+    assert_eq!(
+        world.column("t", "at").await[..3],
+        ["1970-01-01T00:00:00.000001", "1970-01-01T00:00:00.000002", "1970-01-01T00:00:01"]
+    );
 }
 
 #[tokio::test]
@@ -130,7 +142,10 @@ async fn what_does_not_fit_is_named_and_leaves_the_table_as_it_was() {
         (batch(vec![("id", nulls())]), "column 'id' does not allow nulls, and row 2 holds one"),
         (batch(vec![("at", Arc::new(TimestampNanosecondArray::from(vec![1])))]), "column 'id' is missing"),
         (
-            batch(vec![("id", Arc::new(Int64Array::from(vec![1]))), ("at", Arc::new(TimestampNanosecondArray::from(vec![1])))]),
+            batch(vec![
+                ("id", Arc::new(Int64Array::from(vec![1]))),
+                ("at", Arc::new(TimestampNanosecondArray::from(vec![1]))),
+            ]),
             "column 'at', row 0: 1970-01-01T00:00:00.000000001 does not fit",
         ),
         (batch(vec![("id", Arc::new(Float64Array::from(vec![1.0])))]), "column 'id': it is Float64"),
@@ -182,7 +197,8 @@ async fn no_rows_still_make_a_table() {
         let report = world.batches("t", IngestMode::Create, ints(vec![]).schema(), batches(vec![])).await.unwrap();
         assert_eq!((report.rows, report.files), (0, 0));
         assert_eq!(world.columns("t").await, ["a: Int64"]);
-        let again = world.batches("t", IngestMode::Append, ints(vec![]).schema(), batches(vec![ints(vec![])])).await.unwrap();
+        let again =
+            world.batches("t", IngestMode::Append, ints(vec![]).schema(), batches(vec![ints(vec![])])).await.unwrap();
         assert_eq!(again.version, report.version, "nothing was added, so there is no new version");
         world.put("t", IngestMode::Append, ints(vec![5])).await.unwrap();
         assert_eq!(world.column("t", "a").await, ["5"]);

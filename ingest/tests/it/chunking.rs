@@ -15,7 +15,8 @@ async fn table(bytes: Bytes, piece: usize, chunk: usize) -> std::result::Result<
     let given = FileOptions { limits, ..options("f") };
     let (progress, _) = watch::channel(Progress::default());
     let actor = Actor::new("ada");
-    let ingest = ingest_file(&world.catalog, target("t", IngestMode::Create), body(bytes, piece), given, &actor, progress);
+    let ingest =
+        ingest_file(&world.catalog, target("t", IngestMode::Create), body(bytes, piece), given, &actor, progress);
     match ingest.await {
         Ok(report) => Ok(format!("{:?} {:?}\n{}", report.rows, world.columns("t").await, world.show("t").await)),
         Err(error) => Err(error.to_string()),

@@ -68,7 +68,13 @@ async fn dialects_are_found() {
 #[tokio::test]
 async fn a_dialect_can_be_named() {
     let world = World::memory().await;
-    let given = csv(CsvOptions { delimiter: Some('^'), quote: Some('%'), escape: Some('\\'), has_header: Some(true), ..CsvOptions::default() });
+    let given = csv(CsvOptions {
+        delimiter: Some('^'),
+        quote: Some('%'),
+        escape: Some('\\'),
+        has_header: Some(true),
+        ..CsvOptions::default()
+    });
     world.create("t", "a^b\n%x^\\%y%^2\n", given).await.unwrap();
     assert_eq!(world.column("t", "a").await, ["x^%y"]);
     let tsv = FileOptions { format: Some(FileFormat::Tsv), ..options("f") };
@@ -250,10 +256,9 @@ async fn appended_rows_have_the_tables_types() {
 #[tokio::test]
 async fn columns_without_proper_names_are_refused() {
     let world = World::memory().await;
-    for (text, expected) in [
-        (",a\n0,1\n", "column 1 of 2 has an empty name"),
-        ("a,b,a\n1,2,3\n", "more than once: 'a'"),
-    ] {
+    for (text, expected) in
+        [(",a\n0,1\n", "column 1 of 2 has an empty name"), ("a,b,a\n1,2,3\n", "more than once: 'a'")]
+    {
         let error = world.refused("t", text, options("f.csv")).await;
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(expected), "{error}");

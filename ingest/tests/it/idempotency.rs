@@ -66,13 +66,15 @@ async fn two_senders_of_the_same_file_add_it_once() {
 async fn batches_can_carry_a_key() {
     let world = World::memory().await;
     let rows: RecordBatch = batch(vec![("a", Arc::new(Int64Array::from(vec![1])))]);
-    let (actor, options) = (Actor::new("ada"), BatchOptions { idempotency_key: Some("load-7".into()), ..BatchOptions::default() });
+    let (actor, options) =
+        (Actor::new("ada"), BatchOptions { idempotency_key: Some("load-7".into()), ..BatchOptions::default() });
     for duplicate in [false, true, true] {
         let (progress, _) = watch::channel(Progress::default());
         let stream = batches(vec![rows.clone()]);
         let target = target("t", IngestMode::CreateAppend);
-        let report =
-            ingest_batches(&world.catalog, target, rows.schema(), stream, options.clone(), &actor, progress).await.unwrap();
+        let report = ingest_batches(&world.catalog, target, rows.schema(), stream, options.clone(), &actor, progress)
+            .await
+            .unwrap();
         assert_eq!(report.duplicate, duplicate);
     }
     assert_eq!(world.column("t", "a").await, ["1"]);

@@ -106,7 +106,7 @@ async fn bad_records_can_be_skipped() {
 async fn structure_that_is_broken_is_told_by_line() {
     let world = World::memory().await;
     for (text, expected) in [
-        ("[{\"a\": 1},\n{\"a\": 2}", "line 1: the file ends inside the array"),
+        ("[{\"a\": 1},\n{\"a\": 2}", "the file ends inside the array"),
         ("[{\"a\": 1}\n{\"a\": 2}]", "line 2: expected ',' or ']'"),
         ("[{\"a\": 1}]\n[{\"a\": 2}]", "line 2: expected nothing behind the array"),
         ("{\"a\": {\"b\": 1}}\n{\"a\": [1]}\n", "field 'a' is an object and an array"),

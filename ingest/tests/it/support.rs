@@ -40,7 +40,8 @@ pub fn options(file_name: &str) -> FileOptions {
 /// The bytes as a body that arrives in pieces of `size`.
 pub fn body(bytes: impl Into<Bytes>, size: usize) -> ByteStream {
     let bytes: Bytes = bytes.into();
-    let pieces: Vec<_> = (0..bytes.len()).step_by(size.max(1)).map(|i| bytes.slice(i..bytes.len().min(i + size))).collect();
+    let pieces: Vec<_> =
+        (0..bytes.len()).step_by(size.max(1)).map(|i| bytes.slice(i..bytes.len().min(i + size))).collect();
     stream::iter(pieces).map(Ok).boxed()
 }
 
@@ -78,7 +79,13 @@ impl World {
         [Self::memory().await, Self::local().await]
     }
 
-    pub async fn file(&self, table: &str, mode: IngestMode, bytes: impl Into<Bytes>, options: FileOptions) -> Result<IngestReport> {
+    pub async fn file(
+        &self,
+        table: &str,
+        mode: IngestMode,
+        bytes: impl Into<Bytes>,
+        options: FileOptions,
+    ) -> Result<IngestReport> {
         let (progress, _) = watch::channel(Progress::default());
         let body = body(bytes, 64 << 10);
         ingest_file(&self.catalog, target(table, mode), body, options, &Actor::new("ada"), progress).await
@@ -128,10 +135,17 @@ impl World {
             .collect()
     }
 
-    pub async fn batches(&self, table: &str, mode: IngestMode, schema: SchemaRef, stream: BatchStream) -> Result<IngestReport> {
+    pub async fn batches(
+        &self,
+        table: &str,
+        mode: IngestMode,
+        schema: SchemaRef,
+        stream: BatchStream,
+    ) -> Result<IngestReport> {
         let (progress, _) = watch::channel(Progress::default());
         let target = target(table, mode);
-        ingest_batches(&self.catalog, target, schema, stream, BatchOptions::default(), &Actor::new("ada"), progress).await
+        ingest_batches(&self.catalog, target, schema, stream, BatchOptions::default(), &Actor::new("ada"), progress)
+            .await
     }
 
     pub async fn put(&self, table: &str, mode: IngestMode, rows: RecordBatch) -> Result<IngestReport> {
@@ -182,7 +196,13 @@ impl World {
         let rows = self.read(table).await;
         let array = rows.column_by_name(column).unwrap_or_else(|| panic!("no column {column}"));
         (0..array.len())
-            .map(|row| if array.is_null(row) { "null".into() } else { arrow::util::display::array_value_to_string(array, row).unwrap() })
+            .map(|row| {
+                if array.is_null(row) {
+                    "null".into()
+                } else {
+                    arrow::util::display::array_value_to_string(array, row).unwrap()
+                }
+            })
             .collect()
     }
 }

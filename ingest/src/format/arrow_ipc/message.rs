@@ -61,7 +61,8 @@ impl Messages {
             Ok(body) if body <= self.max_body => body,
             Ok(body) => {
                 let (file, number, most) = (&self.file, self.count, self.max_body);
-                let message = format!("{file}: message {number} has {body} bytes, and {most} is the most; write smaller batches");
+                let message =
+                    format!("{file}: message {number} has {body} bytes, and {most} is the most; write smaller batches");
                 return Err(Error::TooLarge(message));
             }
             Err(_) => return Err(self.malformed("its body has a negative length")),
@@ -118,7 +119,10 @@ impl Messages {
 
     fn cut_off(&self) -> Error {
         let number = self.count.max(1);
-        Error::file(&self.file, format!("the Arrow data ends inside message {number}; the file is cut off, send it whole"))
+        Error::file(
+            &self.file,
+            format!("the Arrow data ends inside message {number}; the file is cut off, send it whole"),
+        )
     }
 
     fn malformed(&self, why: &str) -> Error {

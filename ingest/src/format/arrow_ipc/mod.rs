@@ -119,7 +119,9 @@ fn footer(mut rest: Plain, file: &str) -> Result<()> {
 fn nothing_more(mut rest: Plain, file: &str) -> Result<()> {
     match drain(&mut rest, file)? {
         0 => Ok(()),
-        more => Err(Error::file(file, format!("{more} bytes follow the end of the Arrow stream; send one stream per file"))),
+        more => {
+            Err(Error::file(file, format!("{more} bytes follow the end of the Arrow stream; send one stream per file")))
+        }
     }
 }
 

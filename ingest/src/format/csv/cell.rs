@@ -58,7 +58,9 @@ fn wanted(data_type: &DataType) -> String {
     let what = match data_type {
         DataType::Boolean => "true or false",
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => "a whole number in range",
-        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => "a whole number of 0 or more in range",
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
+            "a whole number of 0 or more in range"
+        }
         DataType::Float32 | DataType::Float64 => "a number",
         DataType::Decimal32(_, _)
         | DataType::Decimal64(_, _)

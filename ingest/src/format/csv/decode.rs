@@ -198,7 +198,10 @@ fn position(reader: &csv::Reader<&[u8]>, chunk: &Chunk) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::{array::AsArray, datatypes::{DataType, Int64Type, Schema}};
+    use arrow::{
+        array::AsArray,
+        datatypes::{DataType, Int64Type, Schema},
+    };
     use bytes::Bytes;
 
     use super::*;
@@ -260,7 +263,8 @@ mod tests {
 
     #[test]
     fn blank_lines_do_not_make_the_decoder_set_memory_aside() {
-        let wide: Vec<(String, DataType, bool)> = (0..10_000).map(|i| (format!("c{i}"), DataType::Int64, true)).collect();
+        let wide: Vec<(String, DataType, bool)> =
+            (0..10_000).map(|i| (format!("c{i}"), DataType::Int64, true)).collect();
         let wide: Vec<_> = wide.iter().map(|(n, t, b)| (n.as_str(), t.clone(), *b)).collect();
         let done = plan(&wide, OnBadRow::Fail).decode(&chunk(&"\n".repeat(1 << 20))).unwrap();
         assert!(done.batches.is_empty());

@@ -113,7 +113,9 @@ fn time(value: &str) -> Option<Classes> {
     let bytes = value.as_bytes();
     let shape = |at: usize, pattern: &[u8]| {
         bytes.get(at..at + pattern.len()).is_some_and(|part| {
-            part.iter().zip(pattern).all(|(byte, wanted)| if *wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted })
+            part.iter()
+                .zip(pattern)
+                .all(|(byte, wanted)| if *wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted })
         })
     };
     if !shape(0, b"0000-00-00") {

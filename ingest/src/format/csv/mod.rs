@@ -20,6 +20,8 @@ use crate::{
 };
 
 const FIRST_SAMPLE: usize = 64 << 10;
+/// Bytes that are enough to find the dialect.
+const SNIFFED: usize = 1 << 20;
 
 /// Reads a CSV file to its end.
 ///
@@ -70,7 +72,8 @@ fn sample(text: &mut Plain, source: &Source, tabs: bool) -> Result<Sample> {
             continue;
         }
         let known = source.known.as_deref();
-        let dialect = sniff::sniff(head, whole, &source.options.csv, tabs, known)?;
+        let part = head.get(..head.len().min(SNIFFED)).unwrap_or_default();
+        let dialect = sniff::sniff(part, whole && part.len() == head.len(), &source.options.csv, tabs, known)?;
         let end = if whole { head.len() } else { last_record_end(head, &dialect) };
         let records = dialect.reader(head.get(..end).unwrap_or_default()).into_byte_records().take(2).count();
         if whole || records == 2 || wanted >= limits.max_record_bytes {
@@ -93,8 +96,7 @@ fn plan(source: &Source, sample: &Sample) -> Result<CsvPlan> {
     let dialect = sample.dialect;
     let names = column_names(source, sample)?;
     let nulls = &source.options.csv.null_values;
-    let inferred =
-        Inference::over(&sample.text, &dialect, names.len(), nulls, source.options.sample_rows).data_types();
+    let inferred = Inference::over(&sample.text, &dialect, names.len(), nulls, source.options.sample_rows).data_types();
     let declared = declared_types(source)?;
     if let Some((column, _)) = declared.iter().find(|(column, _)| !names.contains(column)) {
         let columns = names.join(", ");
@@ -131,7 +133,10 @@ fn column_names(source: &Source, sample: &Sample) -> Result<Vec<String>> {
     let first = sample.dialect.first_record(&sample.text);
     let Some(first) = first else {
         if given.is_empty() {
-            return Err(Error::file(&source.file, "there is neither a header nor a row in it; there is nothing to read"));
+            return Err(Error::file(
+                &source.file,
+                "there is neither a header nor a row in it; there is nothing to read",
+            ));
         }
         return Ok(given.clone());
     };

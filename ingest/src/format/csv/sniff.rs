@@ -25,7 +25,8 @@ pub(super) fn sniff(
     let asked = options.delimiter.map(|c| ascii("csv.delimiter", c)).transpose()?.or(tabs.then_some(b'\t'));
     let quote = options.quote.map(|c| ascii("csv.quote", c)).transpose()?;
     let escape = options.escape.map(|c| ascii("csv.escape", c)).transpose()?;
-    let newline = if memchr::memchr(b'\n', head).is_none() && memchr::memchr(b'\r', head).is_some() { b'\r' } else { b'\n' };
+    let newline =
+        if memchr::memchr(b'\n', head).is_none() && memchr::memchr(b'\r', head).is_some() { b'\r' } else { b'\n' };
     let base = Dialect { delimiter: b',', quote: quote.unwrap_or(b'"'), escape, has_header: false, newline };
     let delimiter = asked.unwrap_or_else(|| best_delimiter(head, whole, base));
     let mut dialect = Dialect { delimiter, ..base };

@@ -30,14 +30,18 @@ pub(super) fn layout(head: &[u8]) -> Layout {
         Ok(_) => Layout::Lines,
         // The first line is cut off by the end of the sample, or goes on in the next one.
         Err(error) if error.is_eof() => match second {
-            Some(second) if serde_json::from_slice::<serde::de::IgnoredAny>(second).is_ok() && second.starts_with(b"{") => {
+            Some(second)
+                if serde_json::from_slice::<serde::de::IgnoredAny>(second).is_ok() && second.starts_with(b"{") =>
+            {
                 Layout::Lines
             }
             Some(_) => Layout::Sequence,
             None => Layout::Sequence,
         },
         // Several values on the first line.
-        Err(_) if serde_json::Deserializer::from_slice(first).into_iter::<serde::de::IgnoredAny>().all(|v| v.is_ok()) => {
+        Err(_)
+            if serde_json::Deserializer::from_slice(first).into_iter::<serde::de::IgnoredAny>().all(|v| v.is_ok()) =>
+        {
             Layout::Sequence
         }
         Err(_) => Layout::Lines,

@@ -72,7 +72,9 @@ impl JsonPlan {
     /// # Errors
     /// [`Error::BadRow`] for the first record that cannot be read, unless such records are to be skipped.
     pub(super) fn decode(&self, chunk: &Chunk) -> Result<Decoded> {
-        if let Ok(batches) = self.fast(&chunk.data) {
+        if let Ok(batches) = self.fast(&chunk.data)
+            && (self.layout != Layout::Lines || rows(&batches) == lines(&chunk.data))
+        {
             return Ok(Decoded { batches, rejects: Vec::new() });
         }
         let mut done = Decoded::default();
@@ -134,7 +136,9 @@ impl JsonPlan {
         let mut text = chunk.data.to_vec();
         let layout = if self.layout == Layout::Lines { Layout::Lines } else { Layout::Sequence };
         let mut ends = boundary::record_ends(layout, &mut text, true);
-        if ends.last() != Some(&text.len()) && !text.get(ends.last().copied().unwrap_or(0)..).unwrap_or_default().trim_ascii().is_empty() {
+        if ends.last() != Some(&text.len())
+            && !text.get(ends.last().copied().unwrap_or(0)..).unwrap_or_default().trim_ascii().is_empty()
+        {
             ends.push(text.len());
         }
         let (mut start, mut line) = (0, chunk.first_line);
@@ -158,11 +162,11 @@ impl JsonPlan {
         let text = chunk.data.get(first.start..last.end).unwrap_or_default();
         match (self.fast(text), records) {
             // Where lines are the records, a line cannot hold two, nor half of one.
-            (Ok(batches), [_]) if batches.iter().map(RecordBatch::num_rows).sum::<usize>() != 1 => {
+            (Ok(batches), [_]) if rows(&batches) != 1 => {
                 let reason = "the line does not hold exactly one object".to_owned();
                 self.refuse(text, Reject { line: first.line, column: None, value: None, reason }, done)
             }
-            (Ok(batches), many) if batches.iter().map(RecordBatch::num_rows).sum::<usize>() == many.len() => {
+            (Ok(batches), many) if rows(&batches) == many.len() => {
                 done.batches.extend(batches);
                 Ok(())
             }
@@ -176,9 +180,10 @@ impl JsonPlan {
     }
 
     fn problem(&self, text: &[u8], line: u64, error: &ArrowError) -> Reject {
+        let text = text.trim_ascii();
         let value: serde_json::Value = match serde_json::from_slice(text) {
             Ok(value) => value,
-            Err(error) => return broken_record(line, text.trim_ascii(), &error),
+            Err(error) => return broken_record(line, text, &error),
         };
         match explain::record(&value, &self.nested, self.sample_rows) {
             Some(problem) => {
@@ -193,6 +198,15 @@ impl JsonPlan {
         let record = text.trim_ascii().to_vec();
         refuse(&self.file, self.on_bad_row, Rejected { reject, record }, &mut done.rejects)
     }
+}
+
+fn rows(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(RecordBatch::num_rows).sum()
+}
+
+/// Lines that are not blank.
+fn lines(text: &[u8]) -> usize {
+    text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count()
 }
 
 fn decodable_field(field: &FieldRef) -> FieldRef {

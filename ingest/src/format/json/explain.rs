@@ -39,9 +39,9 @@ impl Walk {
             );
             return Some(Problem { path: Some(join(name)), value: Some(value.to_string()), reason });
         }
-        fields.iter().find_map(|field| {
-            self.field(object.get(field.name()).unwrap_or(&Value::Null), field, &join(field.name()))
-        })
+        fields
+            .iter()
+            .find_map(|field| self.field(object.get(field.name()).unwrap_or(&Value::Null), field, &join(field.name())))
     }
 
     fn field(&self, value: &Value, field: &Field, path: &str) -> Option<Problem> {
@@ -67,8 +67,9 @@ impl Walk {
                 let number = value.is_number() || value.as_str().is_some_and(|s| s.parse::<f64>().is_ok());
                 (!number).then(|| wrong(path, value, "a number"))
             }
-            other if other.is_integer() => (!fits(value, other))
-                .then(|| wrong(path, value, &format!("a whole number in range ({other})"))),
+            other if other.is_integer() => {
+                (!fits(value, other)).then(|| wrong(path, value, &format!("a whole number in range ({other})")))
+            }
             other => (value.is_object() || value.is_array() || value.is_boolean())
                 .then(|| wrong(path, value, &format!("{other}"))),
         }

@@ -8,7 +8,11 @@ use super::{
     Sample, flatten,
     infer::{self, Fields, Shape},
 };
-use crate::{Error, OnBadRow, Reject, Result, format::{Source, declared_types}, report::shorten};
+use crate::{
+    Error, OnBadRow, Reject, Result,
+    format::{Source, declared_types},
+    report::shorten,
+};
 
 /// The columns as objects have them, and as they come out.
 pub(super) struct Schemas {
@@ -33,9 +37,8 @@ pub(super) fn plan(source: &Source, sample: &Sample) -> Result<Schemas> {
     crate::reconcile::check_columns(&nested).map_err(|error| Error::file(&source.file, error.to_string()))?;
     let flat = source.options.json.flatten.then(|| flatten::schema(&nested, &source.options.json.separator));
     if let Some(flat) = &flat {
-        crate::reconcile::check_columns(flat).map_err(|error| {
-            Error::file(&source.file, format!("flattened: {error}; choose another json.separator"))
-        })?;
+        crate::reconcile::check_columns(flat)
+            .map_err(|error| Error::file(&source.file, format!("flattened: {error}; choose another json.separator")))?;
     }
     Ok(Schemas { nested, flat })
 }

@@ -2,7 +2,10 @@
 
 mod thrift;
 
-use std::{fs::File, io::{Seek, SeekFrom, Read}};
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+};
 
 use parquet::{
     arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
@@ -48,7 +51,9 @@ pub(super) fn run(mut plain: Plain, source: &Source, out: &Emitter) -> Result<()
 fn check_footer(file: &mut File, name: &str) -> Result<()> {
     let failed = |source| Error::Io { context: "reading a file put aside", source };
     let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
-    let cut_off = || Error::file(name, format!("the Parquet file is cut off (it has {length} bytes and no end mark); send it whole"));
+    let cut_off = || {
+        Error::file(name, format!("the Parquet file is cut off (it has {length} bytes and no end mark); send it whole"))
+    };
     if length < LEAST_BYTES {
         return Err(cut_off());
     }
@@ -68,12 +73,16 @@ fn check_footer(file: &mut File, name: &str) -> Result<()> {
         return Err(cut_off());
     }
     let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
-    let bad = |why: &str| Error::file(name, format!("the Parquet file's table of contents is damaged ({why}); write it anew"));
+    let bad = |why: &str| {
+        Error::file(name, format!("the Parquet file's table of contents is damaged ({why}); write it anew"))
+    };
     if footer > length - LEAST_BYTES {
         return Err(bad("it is longer than the file"));
     }
     if footer > MAX_FOOTER {
-        return Err(Error::TooLarge(format!("{name}: the table of contents has {footer} bytes; {MAX_FOOTER} is the most")));
+        return Err(Error::TooLarge(format!(
+            "{name}: the table of contents has {footer} bytes; {MAX_FOOTER} is the most"
+        )));
     }
     let start = length - 8 - footer;
     file.seek(SeekFrom::Start(start)).map_err(failed)?;
@@ -85,7 +94,8 @@ fn check_footer(file: &mut File, name: &str) -> Result<()> {
 /// As many rows as make a batch of a sensible size.
 fn batch_rows(metadata: &ParquetMetaData) -> usize {
     let rows: i64 = metadata.row_groups().iter().map(|group| group.num_rows().max(0)).sum();
-    let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).fold(0, i64::saturating_add);
+    let bytes: i64 =
+        metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).fold(0, i64::saturating_add);
     let row_bytes = (bytes / rows.max(1)).max(1);
     usize::try_from((BATCH_BYTES / row_bytes).clamp(1, MAX_BATCH_ROWS)).unwrap_or(1)
 }
