@@ -42,15 +42,15 @@ const ABOUT: &str = "Tables on object storage for every Arrow client, over Arrow
 
 const AFTER_HELP: &str = "\
 Start here:
-  skein serve                                          a server on this machine, data in ./skein-data
-  skein ingest flights.csv --into flights              load a file
+  skein serve                                a server on this machine, data in ./skein-data
+  skein ingest flights.csv --into flights    load a file
   skein sql \"SELECT carrier, count(*) FROM flights GROUP BY carrier\"
-  skein sql                                            an interactive shell
+  skein sql                                  an interactive shell
 
-Connection: --url or SKEIN_URL says where the server is (default grpc://127.0.0.1:8815). Log in with SKEIN_USER and
+Connection: --url or SKEIN_URL says where the server is (default grpc://127.0.0.1:8815). Log in with SKEIN_USER and \
 SKEIN_PASSWORD, or with SKEIN_TOKEN.
 
-Exit codes: 0 success, 1 the request failed (or verify found something), 2 wrong usage or configuration, 3 cannot
+Exit codes: 0 success, 1 the request failed (or verify found something), 2 wrong usage or configuration, 3 cannot \
 connect, 4 not logged in or not allowed, 5 not found, 6 already exists or conflict, 130 interrupted.
 
 'skein help COMMAND' explains a command, with examples.";
@@ -171,6 +171,17 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let leaf = ["version", "help"].contains(&command.get_name());
             assert!(leaf || help.contains("Examples:"), "{} has no examples", command.get_name());
+        }
+    }
+
+    #[test]
+    fn examples_fit_a_narrow_terminal() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            // Paragraphs are wrapped; examples must not be.
+            for line in help.lines().filter(|line| line.starts_with("  ")) {
+                assert!(line.chars().count() <= 98, "{}: {line}", command.get_name());
+            }
         }
     }
 

@@ -17,10 +17,10 @@ Examples:
   skein serve --set query.memory=4GiB --set telemetry.log=json
 
 A server beyond this machine needs login and TLS:
-  skein user create ada --admin                on the server's machine, while there are no users yet
+  skein user create ada --admin                on the server's machine, before there are users
   skein serve --listen 0.0.0.0:8815 --set tls.cert=cert.pem --set tls.key=key.pem
 
-SIGTERM and Ctrl-C drain: no new work, running streams get server.drain_timeout to finish, then exit 0.
+SIGTERM and Ctrl-C drain: no new work, running streams get server.drain_timeout to finish, then exit 0. \
 'skein config print' shows every key; docs/configuration.md explains them.";
 
 /// Arguments of `skein serve`.

@@ -14,7 +14,7 @@ Examples:
   skein token list
   skein token revoke 01J9ZQ0000000000000000000
 
-A token is shown once, on stdout; what is said about it goes to stderr. Use it as SKEIN_TOKEN, or as
+A token is shown once, on stdout; what is said about it goes to stderr. Use it as SKEIN_TOKEN, or as \
 'authorization: Bearer ...' from any Flight client.";
 
 /// Arguments of `skein token`.

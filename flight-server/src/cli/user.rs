@@ -14,7 +14,7 @@ Examples:
   skein user list
   skein user delete etl
 
-Passwords come from a prompt, from stdin or from SKEIN_NEW_PASSWORD; never from the command line, which others can see.
+Passwords come from a prompt, from stdin or from SKEIN_NEW_PASSWORD; never from the command line, which others can see. \
 SKEIN_PASSWORD is the password that you yourself log in with.";
 
 /// Arguments of `skein user`.

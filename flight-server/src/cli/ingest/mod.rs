@@ -20,14 +20,14 @@ Examples:
   skein ingest data/*.parquet --into sales.orders --mode append
   skein ingest exports/ --into events                    every data file below the folder
   pg_dump_as_csv | skein ingest - --into users --format csv
-  skein ingest prices.csv --into prices --delimiter ';' --encoding windows-1252 --type price='decimal(10,2)'
+  skein ingest prices.csv --into prices --delimiter ';' --type price='decimal(10,2)'
   skein ingest dirty.csv --into clean --on-bad-row skip
   skein ingest today.csv --into today --mode replace
 
-Parquet, Arrow IPC, CSV, TSV and JSON (an array, or one object a line), each plain or compressed with gzip, zstd, bzip2 or
+Parquet, Arrow IPC, CSV, TSV and JSON (an array, or one object a line), each plain or compressed with gzip, zstd, bzip2 or \
 xz. Format, compression, CSV dialect and types are found from the content; the options below override that.
 
-Each file is a commit of its own: all of its rows become visible at once, or none. A file that was loaded before is
+Each file is a commit of its own: all of its rows become visible at once, or none. A file that was loaded before is \
 recognised by its SHA-256 and not loaded again (--force does).";
 
 /// Arguments of `skein ingest`.

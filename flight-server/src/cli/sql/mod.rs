@@ -23,11 +23,11 @@ const EXAMPLES: &str = "\
 Examples:
   skein sql \"SELECT carrier, count(*) FROM flights GROUP BY carrier ORDER BY 2 DESC\"
   skein sql -p UA -p 60 'SELECT count(*) FROM flights WHERE carrier = $1 AND dep_delay > $2'
-  skein sql 'SELECT * FROM flights' -o flights.parquet       the ending chooses the format
+  skein sql 'SELECT * FROM flights' -o flights.parquet    the ending chooses the format
   skein sql -F json 'SELECT * FROM airports LIMIT 3' | jq .name
-  skein sql -f report.sql                                    statements end with ';'
+  skein sql -f report.sql                                 statements end with ';'
   echo 'SHOW TABLES' | skein sql
-  skein sql                                                  an interactive shell; \\? lists its commands
+  skein sql                                               a shell; \\? lists its commands
 
 State is SQL, too: system.datasets, system.snapshots, system.files, system.queries, system.sessions, ...";
 
