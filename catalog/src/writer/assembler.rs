@@ -100,7 +100,8 @@ impl Files {
         let (writer, parts) = blocking(move || append(file.writer, leaves)).await?;
         file.writer = writer;
         file.rows += rows;
-        let enough = file.writer.inner().written() >= self.layout.options.target_file_bytes
+        // Not the sink's count: the library keeps some bytes back.
+        let enough = file.writer.bytes_written() as u64 >= self.layout.options.target_file_bytes
             || file.writer.flushed_row_groups().len() >= MAX_ROW_GROUPS;
         let file = self.open.insert(file);
         for part in parts {

@@ -12,12 +12,12 @@ use parquet::{
         ArrowSchemaConverter,
         arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves},
     },
-    basic::{Encoding, PageType},
+    basic::{Encoding, PageType, Type},
     file::{
         metadata::ColumnChunkMetaData, properties::WriterProperties, statistics::Statistics,
         writer::SerializedFileWriter,
     },
-    schema::types::SchemaDescriptor,
+    schema::types::{ColumnDescPtr, SchemaDescriptor},
 };
 
 use super::WriteError;
@@ -35,18 +35,25 @@ pub(super) struct Encoder {
     schema: SchemaRef,
     parquet: SchemaDescriptor,
     properties: WriterProperties,
-    /// Leaves whose dictionary outgrew its page once. The next row group does not try again: building a dictionary
-    /// that is thrown away is the dearest part of encoding such a column.
+    /// Leaves that get no dictionary: all of fixed width in a wide table, and those that outgrew theirs once. Building a
+    /// dictionary that is thrown away is the dearest part of encoding such a column, so it is not tried again.
     without_dictionary: BTreeSet<String>,
     /// Empty between row groups.
     columns: Vec<Column>,
 }
 
 impl Encoder {
-    pub(super) fn new(fields: &[FieldRef], properties: WriterProperties) -> Result<Self, WriteError> {
+    /// Without `dictionaries`, fixed-width columns get none.
+    pub(super) fn new(
+        fields: &[FieldRef],
+        properties: WriterProperties,
+        dictionaries: bool,
+    ) -> Result<Self, WriteError> {
         let schema = Arc::new(Schema::new(fields.to_vec()));
         let parquet = ArrowSchemaConverter::new().with_coerce_types(properties.coerce_types()).convert(&schema)?;
-        Ok(Self { schema, parquet, properties, without_dictionary: BTreeSet::new(), columns: Vec::new() })
+        let without = |leaf: &&ColumnDescPtr| !dictionaries && leaf.physical_type() != Type::BYTE_ARRAY;
+        let without_dictionary = parquet.columns().iter().filter(without).map(|leaf| leaf.path().string()).collect();
+        Ok(Self { schema, parquet, properties, without_dictionary, columns: Vec::new() })
     }
 
     /// Encodes rows: for each column, its arrays one after the other.
@@ -163,7 +170,7 @@ mod tests {
 
     fn encoder(fields: Vec<Field>) -> Encoder {
         let fields: Vec<FieldRef> = fields.into_iter().map(Arc::new).collect();
-        Encoder::new(&fields, WriterProperties::default()).unwrap()
+        Encoder::new(&fields, WriterProperties::default(), true).unwrap()
     }
 
     #[test]

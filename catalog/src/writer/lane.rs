@@ -24,10 +24,10 @@ static ENCODERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(available
 const WORK_PER_TRIP: usize = 8;
 
 /// What a lane is asked to do.
-pub(super) enum Work {
+enum Work {
     /// Encode rows: for each column of the lane its arrays. The permit frees their memory for others when all lanes are
-    /// done with them.
-    Write { columns: Vec<Vec<ArrayRef>>, permit: Arc<OwnedSemaphorePermit> },
+    /// done with them. `memory` is told what the row group they belong to takes by then.
+    Write { columns: Vec<Vec<ArrayRef>>, permit: Arc<OwnedSemaphorePermit>, memory: Arc<AtomicUsize> },
     /// End the row group.
     Close(oneshot::Sender<Vec<ArrowColumnChunk>>),
 }
@@ -61,6 +61,8 @@ impl Shared {
 pub(super) struct Lane {
     columns: Range<usize>,
     queue: mpsc::UnboundedSender<Work>,
+    /// Of the row group under way. Each has a counter of its own, so that one that is queued to be closed no longer
+    /// counts.
     memory: Arc<AtomicUsize>,
 }
 
@@ -68,9 +70,8 @@ impl Lane {
     /// Starts a lane for the table's columns `columns`.
     pub(super) fn start(columns: Range<usize>, encoder: Encoder, shared: Arc<Shared>) -> Self {
         let (queue, work) = mpsc::unbounded_channel();
-        let memory = Arc::new(AtomicUsize::new(0));
-        tokio::spawn(run(encoder, work, Arc::clone(&memory), shared));
-        Self { columns, queue, memory }
+        tokio::spawn(run(encoder, work, shared));
+        Self { columns, queue, memory: Arc::default() }
     }
 
     /// The table's columns this lane encodes.
@@ -78,36 +79,38 @@ impl Lane {
         self.columns.clone()
     }
 
-    /// Encoded bytes it holds.
+    /// Bytes it holds for the row group under way.
     pub(super) fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
     }
 
-    /// Queues work. False: the lane has failed.
-    pub(super) fn send(&self, work: Work) -> bool {
-        self.queue.send(work).is_ok()
+    /// Queues rows. False: the lane has failed.
+    pub(super) fn write(&self, columns: Vec<Vec<ArrayRef>>, permit: Arc<OwnedSemaphorePermit>) -> bool {
+        let memory = Arc::clone(&self.memory);
+        self.queue.send(Work::Write { columns, permit, memory }).is_ok()
+    }
+
+    /// Queues the end of the row group; its chunks come through the channel. `None`: the lane has failed.
+    pub(super) fn close(&mut self) -> Option<oneshot::Receiver<Vec<ArrowColumnChunk>>> {
+        self.memory = Arc::default();
+        let (answer, chunks) = oneshot::channel();
+        self.queue.send(Work::Close(answer)).is_ok().then_some(chunks)
     }
 }
 
-async fn run(
-    mut encoder: Encoder,
-    mut queue: mpsc::UnboundedReceiver<Work>,
-    memory: Arc<AtomicUsize>,
-    shared: Arc<Shared>,
-) {
+async fn run(mut encoder: Encoder, mut queue: mpsc::UnboundedReceiver<Work>, shared: Arc<Shared>) {
     let mut work = Vec::with_capacity(WORK_PER_TRIP);
     while queue.recv_many(&mut work, WORK_PER_TRIP).await > 0 {
         let batch = std::mem::take(&mut work);
         // The semaphore is never closed.
         let Ok(_permit) = ENCODERS.acquire().await else { return };
-        let (memory, stop) = (Arc::clone(&memory), Arc::clone(&shared));
+        let stop = Arc::clone(&shared);
         let trip = tokio::task::spawn_blocking(move || -> Result<Encoder, WriteError> {
             for item in batch {
                 if stop.is_cancelled() {
                     return Err(WriteError::Stopped("it was dropped".to_owned()));
                 }
                 perform(&mut encoder, item)?;
-                memory.store(encoder.memory(), Ordering::Relaxed);
             }
             Ok(encoder)
         });
@@ -121,8 +124,9 @@ async fn run(
 
 fn perform(encoder: &mut Encoder, work: Work) -> Result<(), WriteError> {
     match work {
-        Work::Write { columns, permit } => {
+        Work::Write { columns, permit, memory } => {
             encoder.write(&columns)?;
+            memory.store(encoder.memory(), Ordering::Relaxed);
             drop(columns);
             drop(permit);
         }

@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::{
     arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata},
+    basic::Type,
     file::properties::WriterProperties,
 };
 use tokio::{
@@ -21,7 +22,7 @@ use super::{
     assembler::{self, Command, Layout},
     coalesce::columns,
     encoder::Encoder,
-    lane::{Lane, Shared, Work},
+    lane::{Lane, Shared},
     stats::MAX_BOUND_BYTES,
 };
 use crate::{DataFile, Dataset};
@@ -29,6 +30,9 @@ use crate::{DataFile, Dataset};
 /// Most lanes of one writer. More than cores, so that columns of different cost even out; few enough that a table of
 /// 10,000 columns is not 10,000 tasks.
 const MAX_LANES: usize = 16;
+/// What the dictionary of a fixed-width column takes before it holds anything. A wide table does without them: its row
+/// groups would be full of empty dictionaries.
+const EMPTY_DICTIONARY_BYTES: usize = 72 << 10;
 /// Batches' memory is accounted in units of this many bytes, because a semaphore counts in 32 bits.
 const UNIT: usize = 1024;
 
@@ -58,8 +62,10 @@ impl Pipeline {
         let mut file_properties = encoding.clone();
         add_encoded_arrow_schema_to_metadata(schema, &mut file_properties);
         let shared = Arc::new(Shared::default());
+        let fixed_width = parquet.columns().iter().filter(|leaf| leaf.physical_type() != Type::BYTE_ARRAY).count();
+        let dictionaries = fixed_width * EMPTY_DICTIONARY_BYTES <= options.row_group_bytes() / 4;
         let lanes = split(schema.fields().len(), MAX_LANES).map(|range| {
-            let encoder = Encoder::new(&schema.fields()[range.clone()], encoding.clone())?;
+            let encoder = Encoder::new(&schema.fields()[range.clone()], encoding.clone(), dictionaries)?;
             Ok(Lane::start(range, encoder, Arc::clone(&shared)))
         });
         let lanes = lanes.collect::<Result<_, WriteError>>()?;
@@ -148,8 +154,7 @@ impl Pipeline {
         let stopped = |_| WriteError::Stopped("its memory budget was closed".to_owned());
         let permit = Arc::new(Arc::clone(&self.raw).acquire_many_owned(units).await.map_err(stopped)?);
         for lane in &self.lanes {
-            let work = Work::Write { columns: columns(&slab, lane.columns()), permit: Arc::clone(&permit) };
-            if !lane.send(work) {
+            if !lane.write(columns(&slab, lane.columns()), Arc::clone(&permit)) {
                 return Err(self.shared.take_failure());
             }
         }
@@ -161,14 +166,8 @@ impl Pipeline {
         self.dispatch().await?;
         let stopped = |_| WriteError::Stopped("its row groups were closed".to_owned());
         let permit = Arc::clone(&self.groups).acquire_owned().await.map_err(stopped)?;
-        let mut chunks = Vec::with_capacity(self.lanes.len());
-        for lane in &self.lanes {
-            let (answer, chunk) = oneshot::channel();
-            chunks.push(chunk);
-            if !lane.send(Work::Close(answer)) {
-                return Err(self.shared.take_failure());
-            }
-        }
+        let chunks = self.lanes.iter_mut().map(Lane::close).collect::<Option<Vec<_>>>();
+        let chunks = chunks.ok_or_else(|| self.shared.take_failure())?;
         let rows = std::mem::take(&mut self.group_rows) as u64;
         let command = Command::RowGroup { chunks, rows, permit };
         self.commands.send(command).await.map_err(|_| self.shared.take_failure())

@@ -58,7 +58,7 @@ fn span<O: OffsetSizeTrait>(offsets: &[O]) -> std::ops::Range<usize> {
 
 fn list_bytes<O: OffsetSizeTrait>(offsets: &[O], values: &ArrayRef) -> usize {
     let span = span(offsets);
-    size_of::<O>() * offsets.len() + array_bytes(&values.slice(span.start, span.len()))
+    size_of_val(offsets) + array_bytes(&values.slice(span.start, span.len()))
 }
 
 /// A view is 16 bytes; its low half is the value's length, and values beyond 12 bytes are stored elsewhere.

@@ -49,7 +49,8 @@ fn group_stats(group: &RowGroupMetaData, leaf: usize, data_type: &DataType) -> O
     let nulls = statistics.null_count_opt()?;
     let rows = u64::try_from(group.num_rows()).ok()?;
     let (min, max) = bounds(statistics, data_type);
-    let exact = statistics.min_is_exact() && statistics.max_is_exact() && ![&min, &max].into_iter().any(is_zero);
+    let values_of_column = statistics.min_is_exact() && statistics.max_is_exact();
+    let exact = min.is_none() || values_of_column && ![&min, &max].into_iter().any(is_zero);
     Some(Part { stats: ColumnStats { min, max, nulls, exact }, values: rows.saturating_sub(nulls) })
 }
 

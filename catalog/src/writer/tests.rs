@@ -80,7 +80,9 @@ fn assert_same(found: &RecordBatch, expected: &RecordBatch) {
     assert_eq!(found.num_rows(), expected.num_rows());
     for (index, field) in expected.schema().fields().iter().enumerate() {
         let (found, expected) = (found.column(index), expected.column(index));
-        assert_eq!(found.data_type(), field.data_type(), "{field}");
+        assert!(found.data_type().equals_datatype(field.data_type()), "{field}");
+        // Nested fields carry ids when they come back.
+        let found = cast(found, field.data_type()).unwrap();
         assert_eq!(found.as_ref(), expected.as_ref(), "{field}");
     }
 }
@@ -215,7 +217,7 @@ async fn a_large_file_goes_up_in_parts_and_memory_bounds_row_groups() {
     let options = WriterOptions { memory_bytes: 0, compression: Compression::None, ..WriterOptions::default() };
     let files = write_all(&dataset, &ids, &options, &vec![batch.clone(); 6]).await;
     assert_eq!(files.len(), 1);
-    assert!(files[0].bytes > 3 * (5 << 20) && files[0].row_groups >= 3, "{files:?}");
+    assert!(files[0].bytes > 3 * (5 << 20) && (3..=8).contains(&files[0].row_groups), "{files:?}");
     let (found, _) = read_all(&dataset, &files).await;
     assert_eq!(found.num_rows(), 30_000);
     assert_same(&found.slice(25_000, 5000), &batch);
@@ -390,13 +392,14 @@ async fn a_failing_bucket_ends_the_write_and_what_was_written_is_removed() {
 
 #[tokio::test]
 async fn a_table_can_be_very_wide() {
+    // Enough rows for several slabs, which must not become as many row groups.
     let fields: Vec<_> = (0..2000).map(|i| Field::new(format!("c{i}"), DataType::Int32, true)).collect();
     let schema = Arc::new(Schema::new(fields));
-    let columns = (0..2000).map(|i| Arc::new(Int32Array::from(vec![i, i + 1])) as ArrayRef).collect();
+    let columns = (0..2000).map(|i| Arc::new(Int32Array::from_iter_values(i..i + 2500)) as ArrayRef).collect();
     let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
     let (dataset, ids) = create(&Bucket::in_memory("memory"), &schema).await;
-    let files = write_all(&dataset, &ids, &WriterOptions::default(), &[batch.clone()]).await;
-    assert_eq!(files[0].columns.len(), 2000);
+    let files = write_all(&dataset, &ids, &WriterOptions::default(), std::slice::from_ref(&batch)).await;
+    assert_eq!((files[0].columns.len(), files[0].row_groups), (2000, 1));
     assert_same(&read_all(&dataset, &files).await.0, &batch);
 }
 
@@ -406,7 +409,7 @@ async fn one_long_value_passes() {
     let column: ArrayRef = Arc::new(StringArray::from(vec!["a", long.as_str(), "b"]));
     let batch = RecordBatch::try_from_iter([("s", column)]).unwrap();
     let (dataset, schema) = create(&Bucket::in_memory("memory"), &batch.schema()).await;
-    let files = write_all(&dataset, &schema, &WriterOptions::default(), &[batch.clone()]).await;
+    let files = write_all(&dataset, &schema, &WriterOptions::default(), std::slice::from_ref(&batch)).await;
     let (found, _) = read_all(&dataset, &files).await;
     assert_eq!(found.column(0).as_ref(), batch.column(0).as_ref());
 }
