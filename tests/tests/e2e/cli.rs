@@ -10,18 +10,20 @@ use std::{
 
 use tempfile::TempDir;
 
-/// The binary: `SKEIN_BIN`, or the one next to this test's, which is built if it is not there yet.
+/// The binary: `SKEIN_BIN`, or the one next to this test's, which is built when it is missing or older than the test.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(named) = std::env::var_os("SKEIN_BIN") {
             return named.into();
         }
-        let profile = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-        let path = profile.join("skein");
-        if !path.exists() {
+        let test = std::env::current_exe().unwrap();
+        let path = test.parent().unwrap().parent().unwrap().join("skein");
+        let changed = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        if changed(&path) < changed(&test) {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let build = ["build", "-q", "-p", "skein-flight-server", "--bin", "skein"];
+            // The whole workspace, so that dependencies keep the features they were built with.
+            let build = ["build", "--quiet", "--workspace", "--bin", "skein"];
             assert!(Command::new(cargo).args(build).status().unwrap().success());
         }
         path
