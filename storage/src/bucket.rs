@@ -15,7 +15,7 @@ use crate::{
     journal::Journal,
     open,
     probe::probe,
-    retry::{RetryPolicy, Retrying, is_transient},
+    retry::{RetryPolicy, Retrying, ShortRead, is_transient},
 };
 
 /// How often a create is tried before its outcome counts as unknown.
@@ -156,15 +156,11 @@ impl Bucket {
                 Err(StoreError::NotFound { .. }) => return Ok(None),
                 // The store itself has tried often enough.
                 Err(source) => return Err(self.failed("get", key, source)),
-                Ok(result) => {
-                    let expected = result.meta.size;
-                    match result.bytes().await {
-                        Ok(bytes) if bytes.len() as u64 == expected => return Ok(Some(bytes)),
-                        Ok(bytes) => self.short(key, expected, bytes.len() as u64),
-                        Err(source) if is_transient(&source) => self.failed("get", key, source),
-                        Err(source) => return Err(self.failed("get", key, source)),
-                    }
-                }
+                Ok(result) => match result.bytes().await {
+                    Ok(bytes) => return Ok(Some(bytes)),
+                    Err(source) if is_transient(&source) => self.failed("get", key, source),
+                    Err(source) => return Err(self.failed("get", key, source)),
+                },
             };
             if attempt >= attempts {
                 return Err(failure);
@@ -275,11 +271,13 @@ impl Bucket {
     }
 
     fn failed(&self, operation: &'static str, key: &str, source: StoreError) -> Error {
-        Error::Store { bucket: self.0.name.clone(), operation, key: key.to_owned(), source: Box::new(source) }
-    }
-
-    fn short(&self, key: &str, expected: u64, actual: u64) -> Error {
-        Error::ShortRead { bucket: self.0.name.clone(), key: key.to_owned(), expected, actual }
+        let (bucket, key) = (self.0.name.clone(), key.to_owned());
+        match std::error::Error::source(&source).and_then(|cause| cause.downcast_ref::<ShortRead>()) {
+            Some(ShortRead { expected, actual }) => {
+                Error::ShortRead { bucket, key, expected: *expected, actual: *actual }
+            }
+            None => Error::Store { bucket, operation, key, source: Box::new(source) },
+        }
     }
 }
 

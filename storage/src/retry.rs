@@ -7,8 +7,9 @@ use bytes::Bytes;
 use chrono::Utc;
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+    path::Path,
 };
 
 use crate::{
@@ -169,16 +170,48 @@ fn prefix_text(prefix: Option<&Path>) -> String {
     prefix.map(ToString::to_string).unwrap_or_default()
 }
 
-/// A range that came back shorter than it was asked for must not pass as data.
-fn check_lengths(location: &Path, ranges: &[Range<u64>], parts: Vec<Bytes>) -> Result<Vec<Bytes>> {
-    let short = ranges.iter().zip(&parts).find(|(range, part)| part.len() as u64 != range.end - range.start);
-    match short {
-        None => Ok(parts),
-        Some((range, part)) => {
-            let source = format!("{} bytes of {location} came back for the range {range:?}", part.len());
-            Err(Error::Generic { store: "short read", source: source.into() })
+/// A store returned less than it was asked for. That must not pass as data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{actual} of {expected} bytes came back")]
+pub(crate) struct ShortRead {
+    pub(crate) expected: u64,
+    pub(crate) actual: u64,
+}
+
+impl From<ShortRead> for Error {
+    fn from(short: ShortRead) -> Self {
+        Self::Generic { store: "short read", source: Box::new(short) }
+    }
+}
+
+fn check_lengths(ranges: &[Range<u64>], parts: Vec<Bytes>) -> Result<Vec<Bytes>> {
+    for (range, part) in ranges.iter().zip(&parts) {
+        let (expected, actual) = (range.end - range.start, part.len() as u64);
+        if actual != expected {
+            return Err(ShortRead { expected, actual }.into());
         }
     }
+    Ok(parts)
+}
+
+/// A body that fails at its end when it has fewer bytes than were announced. Files check that themselves.
+fn checked(mut result: GetResult) -> GetResult {
+    let expected = result.range.end - result.range.start;
+    if let GetResultPayload::Stream(body) = result.payload {
+        let end = futures::stream::once(std::future::ready(None));
+        let counted = body.map(Some).chain(end).scan(0, move |actual, item| {
+            std::future::ready(Some(match item {
+                Some(Ok(bytes)) => {
+                    *actual += bytes.len() as u64;
+                    Some(Ok(bytes))
+                }
+                None if *actual < expected => Some(Err(ShortRead { expected, actual: *actual }.into())),
+                other => other,
+            }))
+        });
+        result.payload = GetResultPayload::Stream(counted.filter_map(std::future::ready).boxed());
+    }
+    result
 }
 
 #[async_trait]
@@ -202,11 +235,13 @@ impl ObjectStore for Retrying {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.repeat("get", location.as_ref(), || self.inner.get_opts(location, options.clone())).await
+        let head = options.head;
+        let result = self.repeat("get", location.as_ref(), || self.inner.get_opts(location, options.clone())).await?;
+        Ok(if head { result } else { checked(result) })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let read = || async { check_lengths(location, ranges, self.inner.get_ranges(location, ranges).await?) };
+        let read = || async { check_lengths(ranges, self.inner.get_ranges(location, ranges).await?) };
         self.repeat("get", location.as_ref(), read).await
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use object_store::{memory::InMemory, path::Path};
+use object_store::{ObjectStoreExt as _, memory::InMemory, path::Path};
 use rstest::rstest;
 use skein_model::{ErrorKind, Kind};
 use skein_storage::{
@@ -87,7 +87,9 @@ async fn a_read_that_stays_short_is_an_error_never_data() {
     store.always(Op::Get, Fault::ShortRead);
     let error = bucket.get("k").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(bucket.store().get_ranges(&Path::from("k"), &[0..10]).await.is_err());
+    let (store, key) = (bucket.store(), Path::from("k"));
+    assert!(store.get_range(&key, 0..10).await.is_err());
+    assert!(store.get_ranges(&key, &[0..5, 5..10]).await.is_err());
 }
 
 #[tokio::test]

@@ -203,16 +203,21 @@ async fn rows_are_cut_into_row_groups_and_files() {
     }
 }
 
+/// 5 MB that are all different.
+fn noise(schema: &SchemaRef) -> RecordBatch {
+    let row = |row: usize| -> Vec<u8> {
+        let value = |i: usize| ((row * 1024 + i).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).to_le_bytes()[0];
+        (0..1024).map(value).collect()
+    };
+    let column = FixedSizeBinaryArray::try_from_iter((0..5000).map(row)).unwrap();
+    RecordBatch::try_new(schema.clone(), vec![Arc::new(column)]).unwrap()
+}
+
 #[tokio::test]
 async fn a_large_file_goes_up_in_parts_and_memory_bounds_row_groups() {
     let bucket = Bucket::in_memory("memory");
     let schema = Arc::new(Schema::new(vec![Field::new("b", DataType::FixedSizeBinary(1024), false)]));
-    let noise = |row: usize| -> Vec<u8> {
-        let value = |i: usize| ((row * 1024 + i).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).to_le_bytes()[0];
-        (0..1024).map(value).collect()
-    };
-    let column = FixedSizeBinaryArray::try_from_iter((0..5000).map(noise)).unwrap();
-    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(column)]).unwrap();
+    let batch = noise(&schema);
     let (dataset, ids) = create(&bucket, &schema).await;
     let options = WriterOptions { memory_bytes: 0, compression: Compression::None, ..WriterOptions::default() };
     let files = write_all(&dataset, &ids, &options, &vec![batch.clone(); 6]).await;
@@ -388,6 +393,43 @@ async fn a_failing_bucket_ends_the_write_and_what_was_written_is_removed() {
         store.heal();
         assert!(eventually(|| async { objects(&bucket).await.is_empty() }).await);
     }
+}
+
+#[tokio::test]
+async fn a_multipart_upload_that_fails_leaves_nothing() {
+    let schema = Arc::new(Schema::new(vec![Field::new("b", DataType::FixedSizeBinary(1024), false)]));
+    let batch = noise(&schema);
+    for op in [Op::Part, Op::Complete] {
+        let store = FaultStore::new(Arc::new(object_store::memory::InMemory::new()));
+        let bucket = Bucket::from_store("faulty", store.clone());
+        let (dataset, ids) = create(&bucket, &schema).await;
+        store.always(op, Fault::OutOfSpace);
+        let options = WriterOptions { memory_bytes: 0, compression: Compression::None, ..WriterOptions::default() };
+        let mut writer = DatasetWriter::new(&dataset, ids, options);
+        let mut outcome = Ok(());
+        for _ in 0..6 {
+            outcome = outcome.and(writer.write(batch.clone()).await);
+        }
+        let error = match outcome {
+            Ok(()) => writer.finish().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{op:?}: {error}");
+        assert!(eventually(|| async { objects(&bucket).await.is_empty() }).await);
+    }
+}
+
+#[tokio::test]
+async fn giving_up_on_finish_leaves_nothing() {
+    let (_folder, bucket) = local_bucket().await;
+    let (dataset, schema) = create(&bucket, &numbers(0..0).schema()).await;
+    let mut writer = DatasetWriter::new(&dataset, schema, small());
+    for i in 0..10 {
+        writer.write(numbers(i * 5000..(i + 1) * 5000)).await.unwrap();
+    }
+    let finish = writer.finish();
+    assert!(tokio::time::timeout(Duration::ZERO, finish).await.is_err());
+    assert!(eventually(|| async { objects(&bucket).await.is_empty() }).await);
 }
 
 #[tokio::test]
