@@ -420,19 +420,6 @@ async fn a_multipart_upload_that_fails_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn giving_up_on_finish_leaves_nothing() {
-    let (_folder, bucket) = local_bucket().await;
-    let (dataset, schema) = create(&bucket, &numbers(0..0).schema()).await;
-    let mut writer = DatasetWriter::new(&dataset, schema, small());
-    for i in 0..10 {
-        writer.write(numbers(i * 5000..(i + 1) * 5000)).await.unwrap();
-    }
-    let finish = writer.finish();
-    assert!(tokio::time::timeout(Duration::ZERO, finish).await.is_err());
-    assert!(eventually(|| async { objects(&bucket).await.is_empty() }).await);
-}
-
-#[tokio::test]
 async fn a_table_can_be_very_wide() {
     // Enough rows for several slabs, which must not become as many row groups.
     let fields: Vec<_> = (0..2000).map(|i| Field::new(format!("c{i}"), DataType::Int32, true)).collect();
