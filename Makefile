@@ -26,7 +26,7 @@ demo: build ## Real data in over Flight, SQL out, checked against DuckDB; then l
 
 test: test-rust test-clients ## All tests: Rust, then every client against a real server
 
-test-rust: setup ## The Rust tests
+test-rust: build ## The Rust tests
 	@scripts/test-rust
 
 test-clients: build ## The client matrix in tests/python

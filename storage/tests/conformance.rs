@@ -168,8 +168,7 @@ conformance! {
         bucket.put_new("r", "0123456789".into()).await.unwrap();
         let ranges = bucket.store().get_ranges(&Path::from("r"), &[0..3, 7..10]).await.unwrap();
         assert_eq!(ranges, ["012", "789"]);
-        let beyond = std::slice::from_ref(&(8..20));
-        assert!(bucket.store().get_ranges(&Path::from("r"), beyond).await.is_err(), "never short");
+        assert!(bucket.store().get_ranges(&Path::from("r"), &[0..1, 8..20]).await.is_err(), "never short");
     }
 }
 
