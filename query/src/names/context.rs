@@ -77,7 +77,9 @@ impl RelationPlanner for VersionPlanner {
         let Some(source) = self.0.get(&(reference.clone(), version.to_string())) else {
             return Err(DataFusionError::Internal(format!("'{reference} {version}' was not looked up")));
         };
-        let plan = LogicalPlanBuilder::scan(reference, source.clone(), None)?.build()?;
+        // DataFusion takes scans of one name for the same scan and computes them once: the version is a part of this one's name.
+        let scanned = TableReference::bare(format!("{reference} {version}"));
+        let plan = LogicalPlanBuilder::scan(scanned, source.clone(), None)?.alias(reference)?.build()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
     }
 }
