@@ -45,7 +45,7 @@ def peer_latencies() -> dict[str, np.ndarray]:
         command = [
             str(pathlib.Path(sys.executable).parent / "roapi"), "--addr-flight-sql", f"127.0.0.1:{port}",
             "--addr-http", f"127.0.0.1:{http}", "--addr-postgres", f"127.0.0.1:{postgres}",
-            "--table", f"lookup={folder}/lookup.parquet,use_memory_table=false",
+            "--table", f"lookup={folder}/lookup.parquet,format=parquet,use_memory_table=false",
         ]
         with process(command, port), adbc.connect(f"grpc://127.0.0.1:{port}", autocommit=True) as connection:
             return {name: latencies(connection, sql) for name, sql in STATEMENTS.items()}

@@ -11,25 +11,33 @@ use datafusion::{
     common::{Column, ColumnStatistics, ToDFSchema, pruning::PruningStatistics},
     datasource::listing::PartitionedFile,
     error::Result as DfResult,
-    logical_expr::{Expr, utils::conjunction},
+    logical_expr::{Expr, utils::split_conjunction},
     physical_optimizer::pruning::PruningPredicate,
     scalar::ScalarValue,
 };
 
-/// The files that may match all of `filters`.
+/// The files that may match all of `filters`. A filter that the statistics cannot be asked about excludes no file.
 pub(super) fn prune(
     files: &[PartitionedFile],
     schema: &SchemaRef,
     filters: &[Expr],
     state: &dyn Session,
 ) -> DfResult<Vec<PartitionedFile>> {
-    let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(files.to_vec()) };
-    let predicate = state.create_physical_expr(filter, &schema.clone().to_dfschema()?)?;
-    let predicate = PruningPredicate::try_new(predicate, schema.clone())?;
-    if predicate.always_true() {
-        return Ok(files.to_vec());
+    let bounds = Bounds { files, schema };
+    let df_schema = schema.clone().to_dfschema()?;
+    let mut keep = vec![true; files.len()];
+    for filter in filters.iter().flat_map(split_conjunction) {
+        let predicate = state.create_physical_expr(filter.clone(), &df_schema)?;
+        let predicate = PruningPredicate::try_new(predicate, schema.clone())?;
+        if predicate.always_true() {
+            continue;
+        }
+        match predicate.prune(&bounds) {
+            Ok(may_match) => keep.iter_mut().zip(may_match).for_each(|(keep, may)| *keep &= may),
+            // DataFusion asks about `LIKE 'x%'` with a string of another type than a column of string views.
+            Err(error) => tracing::debug!(%error, "a filter cannot be asked of file statistics"),
+        }
     }
-    let keep = predicate.prune(&Bounds { files, schema })?;
     Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
 }
 
