@@ -20,7 +20,7 @@ use parquet::{
     schema::types::{ColumnDescPtr, SchemaDescriptor},
 };
 
-use super::WriteError;
+use super::{WriteError, sample::is_unique};
 
 /// One top-level column of the row group under way.
 struct Column {
@@ -35,9 +35,11 @@ pub(super) struct Encoder {
     schema: SchemaRef,
     parquet: SchemaDescriptor,
     properties: WriterProperties,
-    /// Leaves that get no dictionary: all of fixed width in a wide table, and those that outgrew theirs once. Building a
-    /// dictionary that is thrown away is the dearest part of encoding such a column, so it is not tried again.
+    /// Leaves that get no dictionary: all of fixed width in a wide table, those whose first values hardly repeat, and those that outgrew theirs once. Building a
+    /// dictionary that is thrown away is the dearest part of encoding such a column, and reading it the dearest part of a look-up.
     without_dictionary: BTreeSet<String>,
+    /// The first values have been looked at.
+    sampled: bool,
     /// Empty between row groups.
     columns: Vec<Column>,
 }
@@ -53,12 +55,15 @@ impl Encoder {
         let parquet = ArrowSchemaConverter::new().with_coerce_types(properties.coerce_types()).convert(&schema)?;
         let without = |leaf: &&ColumnDescPtr| !dictionaries && leaf.physical_type() != Type::BYTE_ARRAY;
         let without_dictionary = parquet.columns().iter().filter(without).map(|leaf| leaf.path().string()).collect();
-        Ok(Self { schema, parquet, properties, without_dictionary, columns: Vec::new() })
+        Ok(Self { schema, parquet, properties, without_dictionary, sampled: false, columns: Vec::new() })
     }
 
     /// Encodes rows: for each column, its arrays one after the other.
     pub(super) fn write(&mut self, columns: &[Vec<ArrayRef>]) -> Result<(), WriteError> {
         if self.columns.is_empty() {
+            if !std::mem::replace(&mut self.sampled, true) {
+                self.sample(columns);
+            }
             self.columns = self.start_row_group()?;
         }
         for (column, arrays) in self.columns.iter_mut().zip(columns) {
@@ -94,6 +99,18 @@ impl Encoder {
     /// Bytes held for the row group under way.
     pub(super) fn memory(&self) -> usize {
         self.columns.iter().flat_map(|column| &column.writers).map(ArrowColumnWriter::memory_size).sum()
+    }
+
+    fn sample(&mut self, columns: &[Vec<ArrayRef>]) {
+        for leaf in 0..self.parquet.num_columns() {
+            // Only a column that is a leaf itself has values to look at.
+            let column = self.parquet.column(leaf);
+            let path = column.path();
+            let first = columns.get(self.parquet.get_column_root_idx(leaf)).and_then(|arrays| arrays.first());
+            if path.parts().len() == 1 && first.is_some_and(is_unique) {
+                self.without_dictionary.insert(path.string());
+            }
+        }
     }
 
     fn start_row_group(&self) -> Result<Vec<Column>, WriteError> {
@@ -184,13 +201,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_get_no_dictionary() {
+        let mut encoder = encoder(vec![Field::new("key", DataType::Int64, false)]);
+        encoder.write(&[vec![Arc::new(Int64Array::from_iter_values(0..20_000))]]).unwrap();
+        assert!(encoder.close().unwrap()[0].close().metadata.dictionary_page_offset().is_none());
+    }
+
+    #[test]
     fn a_dictionary_that_overflowed_is_not_tried_again() {
         let mut encoder =
             encoder(vec![Field::new("wide", DataType::Int64, false), Field::new("narrow", DataType::Utf8, false)]);
         for expect_dictionary in [true, false] {
+            // The first array repeats itself, and that is the one that is looked at.
+            let few: ArrayRef = Arc::new(Int64Array::from_iter_values((0..10_000).map(|n| n % 10)));
             let wide: ArrayRef = Arc::new(Int64Array::from_iter_values(0..300_000));
-            let narrow: ArrayRef = Arc::new(StringArray::from(vec!["same"; 300_000]));
-            encoder.write(&[vec![wide], vec![narrow]]).unwrap();
+            let narrow: ArrayRef = Arc::new(StringArray::from(vec!["same"; 310_000]));
+            encoder.write(&[vec![few, wide], vec![narrow]]).unwrap();
             let chunks = encoder.close().unwrap();
             assert_eq!(chunks[0].close().metadata.dictionary_page_offset().is_some(), expect_dictionary);
             assert!(chunks[1].close().metadata.dictionary_page_offset().is_some());

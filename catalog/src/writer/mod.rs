@@ -16,6 +16,7 @@ mod error;
 mod lane;
 mod options;
 mod pipeline;
+mod sample;
 mod sink;
 mod size;
 mod stats;

@@ -174,9 +174,13 @@ impl Pipeline {
     }
 }
 
+/// Bytes of a data page before compression; it also ends after 20,000 rows. A look-up decompresses whole pages.
+const PAGE_BYTES: usize = 64 << 10;
+
 /// The reasons are in docs/decisions/0010-parquet-layout.md.
 fn properties(options: &WriterOptions) -> WriterProperties {
     WriterProperties::builder()
+        .set_data_page_size_limit(PAGE_BYTES)
         .set_compression(options.compression.to_parquet())
         .set_statistics_truncate_length(Some(MAX_BOUND_BYTES))
         .set_column_index_truncate_length(Some(MAX_BOUND_BYTES))

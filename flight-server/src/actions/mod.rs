@@ -49,6 +49,16 @@ pub async fn run(state: &Arc<State>, caller: &Caller, name: &str, body: &Bytes) 
     own(state, caller, action, body).await.map(|body| vec![body])
 }
 
+/// Whether an action may change what statements read.
+pub fn may_change(name: &str) -> bool {
+    match Action::from_str(name) {
+        Ok(Action::QueryCancel | Action::BucketProbe | Action::DatasetVerify) => false,
+        Ok(_) => true,
+        // Those of Flight and Flight SQL are about sessions, queries and prepared statements.
+        Err(_) => false,
+    }
+}
+
 fn permit(access: ActionAccess, caller: &Caller, name: &str) -> Result<(), Status> {
     match access {
         ActionAccess::Admin => caller.identity.require_admin(name),

@@ -1,10 +1,8 @@
-//! Runs a stream of batches through the encoder in a task of its own, a few messages ahead of the network.
+//! Runs a stream of batches through the encoder: in the caller, or in a task of its own, a few messages ahead of the network.
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::{Schema, SchemaRef},
-    error::ArrowError,
-};
+use std::collections::VecDeque;
+
+use arrow::{array::RecordBatch, datatypes::Schema, error::ArrowError};
 use arrow_ipc::writer::{CompressionContext, DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteOptions};
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
@@ -30,64 +28,77 @@ pub(super) enum Item {
     End(Status),
 }
 
-/// Starts the task. Dropping the receiver ends it, and with it the query.
-pub(super) fn spawn(
-    schema: SchemaRef,
+/// A stream of batches, turned into messages one after the other.
+pub(super) struct Producer {
     batches: BoxStream<'static, Result<RecordBatch, Status>>,
-    options: EncodeOptions,
-) -> mpsc::Receiver<Item> {
-    let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
-    let task = async move {
-        // Select, so that a client that goes away while the query computes ends the query at once.
-        tokio::select! {
-            end = run(&schema, batches, &options, &sender) => drop(sender.send(Item::End(end)).await),
-            () = sender.closed() => (),
-        }
-    };
-    tokio::spawn(task.in_current_span());
-    receiver
+    encoder: StreamEncoder,
+    /// Encoded and not yet handed out.
+    ready: VecDeque<Message>,
 }
 
-/// Sends all messages; gives the status that the stream ends with.
-async fn run(
-    schema: &Schema,
-    mut batches: BoxStream<'static, Result<RecordBatch, Status>>,
-    options: &EncodeOptions,
-    sender: &mpsc::Sender<Item>,
-) -> Status {
-    let sent = async {
-        let mut encoder = StreamEncoder::new(schema, options)?;
-        let mut messages = vec![encoder.schema_message(schema)];
+impl Producer {
+    /// The schema is its first message.
+    ///
+    /// # Errors
+    /// When the options cannot be met.
+    pub(super) fn new(
+        schema: &Schema,
+        batches: BoxStream<'static, Result<RecordBatch, Status>>,
+        options: &EncodeOptions,
+    ) -> Result<Self, Status> {
+        let mut encoder = StreamEncoder::new(schema, options).map_err(not_encoded)?;
+        let ready = VecDeque::from([encoder.schema_message(schema)]);
+        Ok(Self { batches, encoder, ready })
+    }
+
+    /// The next message, or the end, after which it must not be called again. Nothing is lost when it is dropped half-way.
+    pub(super) async fn next(&mut self) -> Item {
+        match self.message().await {
+            Ok(Some(chunks)) => Item::Message(chunks),
+            Ok(None) => Item::End(Status::new(tonic::Code::Ok, "")),
+            Err(status) => Item::End(status),
+        }
+    }
+
+    async fn message(&mut self) -> Result<Option<Vec<Bytes>>, Status> {
         loop {
-            for message in messages.drain(..) {
-                // A send fails only when the receiver is gone, and then nobody reads the status either.
-                let _ = sender.send(Item::Message(frame(message)?)).await;
+            if let Some(message) = self.ready.pop_front() {
+                return Ok(Some(frame(message).map_err(not_encoded)?));
             }
-            match batches.next().await {
-                None => return Ok(()),
-                Some(batch) => messages = encoder.batch(&batch?)?,
+            match self.batches.next().await {
+                None => return Ok(None),
+                Some(batch) => self.ready.extend(self.encoder.batch(&batch?).map_err(not_encoded)?),
             }
         }
-    };
-    match sent.await {
-        Ok(()) => Status::new(tonic::Code::Ok, ""),
-        Err(Failure(status)) => status,
+    }
+
+    /// Moves it into a task of its own. Dropping the receiver ends the task, and with it the query.
+    pub(super) fn spawn(mut self) -> mpsc::Receiver<Item> {
+        let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
+        let task = async move {
+            let messages = async {
+                loop {
+                    let item = self.next().await;
+                    let is_end = matches!(item, Item::End(_));
+                    // A send fails only when the receiver is gone, and then nobody reads the rest.
+                    if sender.send(item).await.is_err() || is_end {
+                        return;
+                    }
+                }
+            };
+            // Select, so that a client that goes away while the query computes ends the query at once.
+            tokio::select! {
+                () = messages => (),
+                () = sender.closed() => (),
+            }
+        };
+        tokio::spawn(task.in_current_span());
+        receiver
     }
 }
 
-/// What ended a stream early.
-struct Failure(Status);
-
-impl From<Status> for Failure {
-    fn from(status: Status) -> Self {
-        Self(status)
-    }
-}
-
-impl From<ArrowError> for Failure {
-    fn from(error: ArrowError) -> Self {
-        Self(Status::internal(format!("the result could not be encoded: {error}")))
-    }
+fn not_encoded(error: ArrowError) -> Status {
+    Status::internal(format!("the result could not be encoded: {error}"))
 }
 
 /// The state of one stream of messages.

@@ -1,6 +1,6 @@
 //! What arrow-flight's own decoder reads back is what went in, for every type, sliced or not.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow::{
     array::*,
@@ -22,7 +22,7 @@ async fn send(
     batches: Vec<Result<RecordBatch, Status>>,
     options: EncodeOptions,
 ) -> (Vec<FlightData>, String) {
-    let collected = body(schema, stream::iter(batches).boxed(), options).collect().await.unwrap();
+    let collected = body(schema, stream::iter(batches).boxed(), options).await.collect().await.unwrap();
     let status = collected.trailers().unwrap()["grpc-status"].to_str().unwrap().to_owned();
     let mut bytes: Bytes = collected.to_bytes();
     let mut messages = Vec::new();
@@ -167,6 +167,28 @@ async fn an_empty_result_is_its_schema() {
 }
 
 #[tokio::test]
+async fn a_small_result_leaves_in_one_piece() {
+    let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+    let batches = stream::iter([Ok(batch.clone()), Ok(batch.clone())]).boxed();
+    let mut whole = body(batch.schema(), batches, EncodeOptions::default()).await;
+    assert!(whole.frame().await.unwrap().unwrap().is_data());
+    assert!(whole.frame().await.unwrap().unwrap().is_trailers());
+}
+
+#[tokio::test]
+async fn a_slow_result_shows_its_schema_before_its_rows() {
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<RecordBatch, Status>>(1);
+    let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+    let batches = tokio_stream::wrappers::ReceiverStream::new(receiver).boxed();
+    let mut slow = body(batch.schema(), batches, EncodeOptions::default()).await;
+    assert!(slow.frame().await.unwrap().unwrap().is_data());
+    sender.send(Ok(batch)).await.unwrap();
+    drop(sender);
+    assert!(slow.frame().await.unwrap().unwrap().is_data());
+    assert!(slow.frame().await.unwrap().unwrap().is_trailers());
+}
+
+#[tokio::test]
 async fn an_error_ends_the_stream_with_its_status() {
     let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
     let items = vec![Ok(batch.clone()), Err(Status::resource_exhausted("out of memory: raise query.memory"))];
@@ -178,8 +200,12 @@ async fn an_error_ends_the_stream_with_its_status() {
 #[tokio::test]
 async fn a_panic_is_an_error_never_a_short_stream() {
     let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
-    let batches = stream::once(async { panic!("a defect in a scan") }).boxed();
-    let collected = body(schema, batches, EncodeOptions::default()).collect().await.unwrap();
+    // Late enough to be streamed from a task of its own; before that it would be the handler's panic.
+    let batches = stream::once(async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        panic!("a defect in a scan")
+    });
+    let collected = body(schema, batches.boxed(), EncodeOptions::default()).await.collect().await.unwrap();
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "13");
 }
 
@@ -188,7 +214,7 @@ async fn dropping_the_body_drops_the_query() {
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<RecordBatch, Status>>(1);
     let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
     let batches = tokio_stream::wrappers::ReceiverStream::new(receiver).boxed();
-    drop(body(schema, batches, EncodeOptions::default()));
+    drop(body(schema, batches, EncodeOptions::default()).await);
     sender.closed().await;
 }
 

@@ -1,13 +1,15 @@
-//! What every request passes on its way in and out, from the outside: panic catching, then the request log with its
+//! What every request passes on its way in and out, from the outside: the cutting of small answers, panic catching, then the request log with its
 //! metrics, then login. Each is a tower layer around all services of the port.
 
 mod gate;
 mod log;
 mod panic;
+mod small;
 
 pub use gate::GateLayer;
 pub use log::LogLayer;
 pub use panic::PanicLayer;
+pub use small::SmallLayer;
 
 use std::{convert::Infallible, pin::Pin};
 

@@ -16,7 +16,8 @@ pub(super) async fn answer(
     action: &Action,
 ) -> Result<Answers<arrow_flight::Result>, Status> {
     let bodies = actions::run(state, caller, &action.r#type, &action.body).await?;
-    // It may have changed what prepared statements read.
-    state.flight_sql.note_change();
+    if actions::may_change(&action.r#type) {
+        state.flight_sql.note_change();
+    }
     Ok(stream::iter(bodies.into_iter().map(|body| Ok(arrow_flight::Result { body }))).boxed())
 }

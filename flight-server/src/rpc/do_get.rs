@@ -57,7 +57,7 @@ async fn open(state: &Arc<State>, request: HttpRequest) -> Result<tonic::body::B
         metrics.rows_sent(batch.num_rows() as u64);
         Ok(batch)
     });
-    Ok(encode::body(answer.schema, batches.boxed(), options))
+    Ok(encode::body(answer.schema, batches.boxed(), options).await)
 }
 
 /// The one message of the request.

@@ -11,7 +11,7 @@ use tonic_health::server::HealthReporter;
 use super::{ServeError, State, connection, drain, http_port, reflection, state};
 use crate::{
     config::Config,
-    layers::{GateLayer, LogLayer, PanicLayer},
+    layers::{GateLayer, LogLayer, PanicLayer, SmallLayer},
     rpc::FlightRoutes,
     tls,
 };
@@ -81,6 +81,7 @@ impl Running {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(FLIGHT_SERVICE, tonic_health::ServingStatus::Serving).await;
         let router = builder
+            .layer(SmallLayer)
             .layer(PanicLayer)
             .layer(LogLayer::new(Arc::clone(&state.metrics), state.in_flight.clone()))
             .layer(GateLayer::new(Arc::clone(&state)))

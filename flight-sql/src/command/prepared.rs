@@ -28,6 +28,7 @@ impl FlightSql {
         session: &Arc<Session>,
         sql: &str,
     ) -> Result<ActionCreatePreparedStatementResult> {
+        let as_of = self.statements.now();
         let plan = self.plan(session, sql, &Pins::new()).await?;
         let encoding = Encoding::of(session);
         let is_update = plan.kind() == PlanKind::Update;
@@ -44,7 +45,7 @@ impl FlightSql {
             ..Default::default()
         };
         let planned = Planned { plan, session: session.id() };
-        self.statements.keep_prepared(payload.statement_id.clone(), planned).await;
+        self.statements.keep_prepared(payload.statement_id.clone(), planned, as_of).await;
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: self.key.sign_prepared(&payload),
             dataset_schema,
@@ -118,17 +119,19 @@ impl FlightSql {
         Ok(Runnable { plan, parameters })
     }
 
-    /// The plan of a handle: the kept one while it is current, a new one otherwise, so that every execution sees the latest data.
+    /// The plan of a handle: the kept one while it reads what is current, a new one otherwise, so that every execution sees the latest data.
     async fn prepared_plan(&self, session: &Arc<Session>, payload: &PreparedPayload) -> Result<Plan> {
         let kept = self.statements.prepared(&payload.statement_id).await;
         let kept = kept.filter(|kept| kept.planned.session == session.id());
+        let as_of = self.statements.now();
         let plan = match kept {
-            Some(kept) if self.statements.is_current(&kept) => return Ok(kept.planned.plan),
+            Some(kept) if self.statements.is_recent(&kept) => return Ok(kept.planned.plan),
+            Some(kept) if kept.planned.plan.is_current().await => kept.planned.plan,
             Some(kept) => self.plan(session, kept.planned.plan.sql(), &Pins::new()).await?,
             None => self.plan(session, required_sql(&payload.sql)?, &Pins::new()).await?,
         };
         let planned = Planned { plan: plan.clone(), session: session.id() };
-        self.statements.keep_prepared(payload.statement_id.clone(), planned).await;
+        self.statements.keep_prepared(payload.statement_id.clone(), planned, as_of).await;
         Ok(plan)
     }
 

@@ -71,7 +71,15 @@ impl FlightSql {
                 self.facts.max_sql_bytes
             )));
         }
-        Ok(session.plan(sql, pins).await?)
+        if !pins.is_empty() {
+            return Ok(session.plan(sql, pins).await?);
+        }
+        if let Some(plan) = self.statements.text(session.id(), sql).await {
+            return Ok(plan);
+        }
+        let plan = session.plan(sql, pins).await?;
+        self.statements.keep_text(session.id(), &plan).await;
+        Ok(plan)
     }
 
     /// GetFlightInfo of a statement sent as text.

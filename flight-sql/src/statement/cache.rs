@@ -16,7 +16,9 @@ use skein_query::Plan;
 use super::Parameters;
 use crate::Options;
 
-/// How long a prepared statement's plan serves executions without being made again. What this server changes is seen at once
+/// Longest text whose plan is kept: longer ones hold values, and are not sent twice.
+const MAX_TEXT: usize = 16 << 10;
+/// How long a prepared statement's plan serves executions without the catalog being asked whether it is current. What this server changes is seen at once
 /// (`changes`); this bounds how old the snapshots may be that a change by another server replaced.
 const REUSE: Duration = Duration::from_millis(100);
 
@@ -29,12 +31,18 @@ pub(crate) struct Planned {
     pub session: SessionId,
 }
 
-/// A prepared statement's plan, and when it was made.
+/// A moment on this server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    at: Instant,
+    changes: u64,
+}
+
+/// A prepared statement's plan, and when it was made or last found current.
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub planned: Planned,
-    at: Instant,
-    changes: u64,
+    as_of: Moment,
 }
 
 /// What is kept between requests.
@@ -44,6 +52,8 @@ pub(crate) struct Statements {
     planned: Cache<String, Planned>,
     /// By the statement id in a handle.
     prepared: Cache<String, Prepared>,
+    /// By the text, for a session that sends the same text again.
+    texts: Cache<(SessionId, Arc<str>), Plan>,
     /// By an id of their own, or by the statement id in a handle.
     parameters: Cache<String, Parameters>,
     /// Tickets of updates that ran.
@@ -62,6 +72,11 @@ impl Statements {
                 .support_invalidation_closures()
                 .build(),
             prepared: Cache::builder()
+                .max_capacity(options.cache_statements)
+                .time_to_idle(idle)
+                .support_invalidation_closures()
+                .build(),
+            texts: Cache::builder()
                 .max_capacity(options.cache_statements)
                 .time_to_idle(idle)
                 .support_invalidation_closures()
@@ -85,9 +100,29 @@ impl Statements {
         self.planned.get(id).await
     }
 
-    pub(crate) async fn keep_prepared(&self, id: String, planned: Planned) {
-        let prepared = Prepared { planned, at: Instant::now(), changes: self.changes.load(Ordering::SeqCst) };
-        self.prepared.insert(id, prepared).await;
+    /// To be asked for before planning, for what changes meanwhile is not in the plan.
+    pub(crate) fn now(&self) -> Moment {
+        Moment { at: Instant::now(), changes: self.changes.load(Ordering::SeqCst) }
+    }
+
+    pub(crate) async fn keep_prepared(&self, id: String, planned: Planned, as_of: Moment) {
+        self.prepared.insert(id, Prepared { planned, as_of }).await;
+    }
+
+    /// Keeps the plan of a text, if it can be told later whether it is still good.
+    pub(crate) async fn keep_text(&self, session: SessionId, plan: &Plan) {
+        if plan.is_reusable() && plan.sql().len() <= MAX_TEXT {
+            self.texts.insert((session, plan.sql().into()), plan.clone()).await;
+        }
+    }
+
+    /// The plan of a text, if it is the one that planning would give now.
+    pub(crate) async fn text(&self, session: SessionId, sql: &str) -> Option<Plan> {
+        if sql.len() > MAX_TEXT {
+            return None;
+        }
+        let plan = self.texts.get(&(session, sql.into())).await?;
+        plan.is_current().await.then_some(plan)
     }
 
     /// The plan of a prepared statement, whatever its age; good for its text, its parameters and its kind.
@@ -95,9 +130,10 @@ impl Statements {
         self.prepared.get(id).await
     }
 
-    /// Whether a prepared statement's plan still reads what is current.
-    pub(crate) fn is_current(&self, prepared: &Prepared) -> bool {
-        prepared.changes == self.changes.load(Ordering::SeqCst) && prepared.at.elapsed() < REUSE
+    /// Whether nothing that was done here can have changed what a prepared statement reads, and it was planned a moment ago.
+    pub(crate) fn is_recent(&self, prepared: &Prepared) -> bool {
+        let Moment { at, changes } = prepared.as_of;
+        changes == self.changes.load(Ordering::SeqCst) && at.elapsed() < REUSE && !prepared.planned.plan.session_changed()
     }
 
     pub(crate) async fn forget_prepared(&self, id: &str) {
@@ -127,6 +163,7 @@ impl Statements {
     pub(crate) fn close_session(&self, session: SessionId) {
         // An error would mean that closures are not supported; they are, see above.
         let _ = self.planned.invalidate_entries_if(move |_, planned| planned.session == session);
+        let _ = self.texts.invalidate_entries_if(move |(kept, _), _| *kept == session);
         let _ = self.prepared.invalidate_entries_if(move |_, prepared| prepared.planned.session == session);
     }
 }

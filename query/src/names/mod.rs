@@ -3,6 +3,8 @@
 
 mod context;
 mod information_schema;
+mod reads;
 mod resolver;
 
+pub(crate) use reads::Reads;
 pub(crate) use resolver::Scope;

@@ -28,6 +28,7 @@ use skein_catalog::{At, Dataset, Entry as Named, ExternalSpec, ViewSpec};
 use skein_model::{DEFAULT_CATALOG, SYSTEM_SCHEMA, TableName};
 
 use super::{
+    Reads,
     context::{Lookup, PlanContext},
     information_schema,
 };
@@ -54,6 +55,8 @@ pub(crate) struct Scope {
     pins: Arc<Pins>,
     /// Versions that were read.
     used: Arc<Mutex<Pins>>,
+    /// What names stood for.
+    reads: Arc<Mutex<Reads>>,
     depth: usize,
 }
 
@@ -61,7 +64,7 @@ impl Scope {
     pub(crate) fn new(session: Arc<Session>, pins: Pins) -> Self {
         let core = session.core();
         let default_schema = session.current_schema();
-        Self { session, core, default_schema, pins: Arc::new(pins), used: Arc::default(), depth: 0 }
+        Self { session, core, default_schema, pins: Arc::new(pins), used: Arc::default(), reads: Arc::default(), depth: 0 }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -85,6 +88,16 @@ impl Scope {
     /// The versions that were read so far.
     pub(crate) fn used(&self) -> Pins {
         self.used.lock().clone()
+    }
+
+    /// What the names stood for that were looked up so far.
+    pub(crate) fn reads(&self) -> Reads {
+        self.reads.lock().clone()
+    }
+
+    /// Says that the statement depends on more than the tables it reads.
+    pub(crate) fn reads_other(&self) {
+        self.reads.lock().other();
     }
 
     fn state(&self) -> &SessionState {
@@ -141,6 +154,7 @@ impl Scope {
     /// The table a reference stands for.
     pub(crate) async fn provider(&self, reference: &TableReference, at: At) -> Result<Arc<dyn TableProvider>> {
         if let Some(name) = self.temp_name(reference) {
+            self.reads_other();
             let table = self.session.temp_table(name);
             return match (table, at) {
                 (Some(table), At::Latest) => Ok(table),
@@ -150,15 +164,21 @@ impl Scope {
         }
         let name = self.table_name(reference)?;
         match name.schema() {
-            SYSTEM_SCHEMA => system::table(&self.session, name.table()),
-            INFORMATION_SCHEMA => information_schema::table(self, name.table()).await,
+            SYSTEM_SCHEMA => {
+                self.reads_other();
+                system::table(&self.session, name.table())
+            }
+            INFORMATION_SCHEMA => {
+                self.reads_other();
+                information_schema::table(self, name.table()).await
+            }
             _ => self.catalog_table(&name, at).await,
         }
     }
 
     async fn catalog_table(&self, name: &TableName, at: At) -> Result<Arc<dyn TableProvider>> {
         match (self.session.engine().catalog().resolve(name).await?, at) {
-            (Named::Dataset(dataset), at) => self.dataset(dataset, at).await,
+            (Named::Dataset(dataset), at) => self.dataset(name, dataset, at).await,
             (Named::View(view), At::Latest) => self.view(name, &view).await,
             (Named::External(spec), At::Latest) => self.external(name, &spec).await,
             (Named::View(_) | Named::External(_), _) => {
@@ -170,13 +190,13 @@ impl Scope {
     /// What an entry of the catalog reads as.
     pub(super) async fn entry(&self, name: &TableName, entry: Named) -> Result<Arc<dyn TableProvider>> {
         match entry {
-            Named::Dataset(dataset) => self.dataset(dataset, At::Latest).await,
+            Named::Dataset(dataset) => self.dataset(name, dataset, At::Latest).await,
             Named::View(view) => self.view(name, &view).await,
             Named::External(spec) => self.external(name, &spec).await,
         }
     }
 
-    async fn dataset(&self, dataset: Dataset, at: At) -> Result<Arc<dyn TableProvider>> {
+    async fn dataset(&self, name: &TableName, dataset: Dataset, at: At) -> Result<Arc<dyn TableProvider>> {
         // A statement reads one version of a dataset wherever it names it, unless it asks for another.
         let pinned = self.pins.get(&dataset.id()).copied().or_else(|| self.used.lock().get(&dataset.id()).copied());
         let wanted = match (at, pinned) {
@@ -186,6 +206,9 @@ impl Scope {
         let snapshot = dataset.snapshot(wanted).await?;
         if at == At::Latest {
             self.used.lock().insert(dataset.id(), snapshot.version);
+            self.reads.lock().dataset(name, dataset.id(), snapshot.version);
+        } else {
+            self.reads_other();
         }
         Ok(Arc::new(SnapshotTable::new(dataset, snapshot, self.session.engine().snapshots())?))
     }
@@ -196,12 +219,14 @@ impl Scope {
                 "view '{name}' stands on more than {MAX_VIEW_DEPTH} other views, or on itself"
             )));
         }
+        self.reads.lock().view(name, view);
         let inner = self.for_view(&view.default_schema);
         let plan = inner.plan(sql::parse(&view.sql)?).await?;
         Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))
     }
 
     async fn external(&self, name: &TableName, spec: &ExternalSpec) -> Result<Arc<dyn TableProvider>> {
+        self.reads_other();
         external::provider(self.session.engine(), self.state(), name, spec).await
     }
 

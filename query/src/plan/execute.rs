@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::{
-    execution::SendableRecordBatchStream,
+    execution::{SendableRecordBatchStream, session_state::SessionState},
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, execute_stream},
 };
@@ -22,9 +22,11 @@ pub(super) async fn query(planned: &Planned, query: &Query) -> Result<QueryStrea
     let outcome = async {
         let slot = planned.session.engine().slots().acquire(&run).await?;
         run.started();
+        let core = &planned.core;
+        let state = if query.is_small { &core.single } else { &core.state };
         let rows = match query.has_clock {
-            true => open(&planned.core, &optimise(&planned.core, &query.logical)?).await?,
-            false => open(&planned.core, &query.optimised).await?,
+            true => open_in(state, core, &optimise(core, &query.logical)?).await?,
+            false => open_in(state, core, &query.optimised).await?,
         };
         Ok((rows, slot))
     };
@@ -71,14 +73,18 @@ async fn until_cancelled<T>(run: &Run, work: impl Future<Output = Result<T>>) ->
 }
 
 /// The physical plan of an optimised logical plan.
-async fn physical(core: &Core, optimised: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+async fn physical(state: &SessionState, optimised: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     // Not `SessionState::create_physical_plan`: that one optimises again.
-    Ok(core.state.query_planner().create_physical_plan(optimised, &core.state).await?)
+    Ok(state.query_planner().create_physical_plan(optimised, state).await?)
 }
 
 /// The rows of an optimised logical plan.
 pub(crate) async fn open(core: &Core, optimised: &LogicalPlan) -> Result<SendableRecordBatchStream> {
-    let plan = physical(core, optimised).await?;
+    open_in(&core.state, core, optimised).await
+}
+
+async fn open_in(state: &SessionState, core: &Core, optimised: &LogicalPlan) -> Result<SendableRecordBatchStream> {
+    let plan = physical(state, optimised).await?;
     let context = core.bulk.of(plan.as_ref()).unwrap_or(&core.task);
     Ok(execute_stream(plan, Arc::clone(context))?)
 }

@@ -5,6 +5,7 @@ mod bulk;
 mod execute;
 mod optimise;
 mod parameters;
+mod point;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +18,7 @@ use skein_model::{DatasetId, Version};
 
 use crate::{
     Error, QueryStream, Result, Session,
-    names::Scope,
+    names::{Reads, Scope},
     session::Core,
     statement::{Input, Update},
 };
@@ -67,6 +68,16 @@ struct Planned {
     schema: SchemaRef,
     parameters: Vec<Parameter>,
     pins: Pins,
+    /// What the plan was made from, for queries.
+    made_from: Option<MadeFrom>,
+}
+
+/// What a query's plan depends on, besides its text.
+#[derive(Debug, Clone)]
+struct MadeFrom {
+    reads: Reads,
+    /// [`Session::changes`].
+    session: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -81,6 +92,8 @@ struct Query {
     logical: LogicalPlan,
     /// What is executed.
     optimised: LogicalPlan,
+    /// It runs on one core.
+    is_small: bool,
     /// It calls functions such as `now()`, whose value the optimiser puts in: it is optimised again for every run.
     has_clock: bool,
 }
@@ -89,12 +102,20 @@ impl Query {
     fn new(logical: LogicalPlan, core: &Core) -> Result<Self> {
         let optimised = optimise(core, &logical)?;
         let has_clock = optimise::has_clock(&logical)?;
-        Ok(Self { logical, optimised, has_clock })
+        let is_small = point::is_small(&optimised);
+        Ok(Self { logical, optimised, is_small, has_clock })
     }
 }
 
 impl Plan {
-    pub(crate) fn query(session: Arc<Session>, sql: &str, logical: LogicalPlan, scope: &Scope) -> Result<Self> {
+    /// `changes` are those of the session when planning began.
+    pub(crate) fn query(
+        session: Arc<Session>,
+        sql: &str,
+        logical: LogicalPlan,
+        scope: &Scope,
+        changes: (u64, u64),
+    ) -> Result<Self> {
         let parameters = parameters::of(Some(&logical))?;
         let query = Query::new(logical, scope.core())?;
         let schema = Arc::new(query.optimised.schema().as_arrow().clone());
@@ -106,6 +127,7 @@ impl Plan {
             schema,
             parameters,
             pins: scope.used(),
+            made_from: Some(MadeFrom { reads: scope.reads(), session: changes }),
         })))
     }
 
@@ -119,6 +141,7 @@ impl Plan {
             schema: Arc::new(Schema::empty()),
             parameters,
             pins: scope.used(),
+            made_from: None,
         })))
     }
 
@@ -137,7 +160,27 @@ impl Plan {
             schema,
             parameters: Vec::new(),
             pins: pins.clone(),
+            made_from: None,
         }))
+    }
+
+    /// Whether [`Plan::is_current`] can ever be true of it: it is a query, and only of what has versions.
+    pub fn is_reusable(&self) -> bool {
+        self.0.made_from.as_ref().is_some_and(|from| from.reads.are_comparable())
+    }
+
+    /// Whether planning the statement again would give the same: its session's options and temporary tables are the same, and every
+    /// name in it stands for the same dataset at the same version. False also when that cannot be told.
+    pub async fn is_current(&self) -> bool {
+        let Some(from) = &self.0.made_from else { return false };
+        let session = &self.0.session;
+        session.touch();
+        from.session == session.changes() && from.reads.hold(session.engine().catalog()).await
+    }
+
+    /// Whether an option or a temporary table of its session has changed since it was planned.
+    pub fn session_changed(&self) -> bool {
+        self.0.made_from.as_ref().is_some_and(|from| from.session != self.0.session.changes())
     }
 
     /// The statement as it was sent.

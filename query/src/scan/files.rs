@@ -21,7 +21,10 @@ use parking_lot::Mutex;
 use skein_catalog::{Dataset, Snapshot, field_id};
 use skein_model::{DatasetId, FileId, Version};
 
-use super::statistics;
+use super::{
+    reader::{DataFileId, SmallFiles},
+    statistics,
+};
 
 /// Snapshots whose files are remembered.
 const REMEMBERED: usize = 256;
@@ -48,7 +51,9 @@ impl SnapshotFiles {
             .iter()
             .map(|file| {
                 let statistics = Arc::new(statistics::of_file(file, &schema, &ids));
-                PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes)).with_statistics(statistics)
+                PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes))
+                    .with_statistics(statistics)
+                    .with_extension(DataFileId(file.id))
             })
             .collect();
         let statistics = merge(&files, &schema)?;
@@ -97,18 +102,21 @@ fn object_meta(dataset: &Dataset, file: FileId, bytes: u64) -> ObjectMeta {
     }
 }
 
-/// The files of the snapshots that were read lately.
+/// The files of the snapshots that were read lately, and what was read of small ones.
 #[derive(Debug, Default)]
-pub(crate) struct SnapshotCache(Mutex<HashMap<(DatasetId, Version), Arc<SnapshotFiles>>>);
+pub(crate) struct SnapshotCache {
+    snapshots: Mutex<HashMap<(DatasetId, Version), Arc<SnapshotFiles>>>,
+    pub(super) small_files: SmallFiles,
+}
 
 impl SnapshotCache {
     pub(super) fn get(&self, dataset: &Dataset, snapshot: &Snapshot) -> DfResult<Arc<SnapshotFiles>> {
         let key = (dataset.id(), snapshot.version);
-        if let Some(files) = self.0.lock().get(&key) {
+        if let Some(files) = self.snapshots.lock().get(&key) {
             return Ok(files.clone());
         }
         let files = Arc::new(SnapshotFiles::new(dataset, snapshot)?);
-        let mut cache = self.0.lock();
+        let mut cache = self.snapshots.lock();
         if cache.len() >= REMEMBERED {
             // Everything in it can be made again cheaply, so which one goes hardly matters.
             if let Some(any) = cache.keys().next().copied() {

@@ -2,6 +2,7 @@
 
 mod files;
 mod pruning;
+mod reader;
 mod statistics;
 mod table;
 

@@ -8,9 +8,11 @@ use datafusion::{
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
     common::{Statistics, config::TableParquetOptions, project_schema},
     datasource::{
-        file_format::{FileFormat, parquet::ParquetFormat},
         listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder},
+        physical_plan::{
+            FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory,
+        },
+        source::DataSourceExec,
         table_schema::TableSchema,
     },
     error::Result as DfResult,
@@ -24,6 +26,7 @@ use super::{
     SnapshotCache,
     files::{self, SnapshotFiles},
     pruning,
+    reader::{Readers, SmallFiles},
 };
 
 /// One snapshot of a dataset.
@@ -32,16 +35,22 @@ pub(crate) struct SnapshotTable {
     dataset: Dataset,
     snapshot: Arc<Snapshot>,
     files: Arc<SnapshotFiles>,
+    small_files: SmallFiles,
 }
 
 impl SnapshotTable {
     pub(crate) fn new(dataset: Dataset, snapshot: Arc<Snapshot>, cache: &SnapshotCache) -> DfResult<Self> {
         let files = cache.get(&dataset, &snapshot)?;
-        Ok(Self { dataset, snapshot, files })
+        Ok(Self { dataset, snapshot, files, small_files: cache.small_files.clone() })
     }
 
     pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// Bytes of all its files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.snapshot.files.iter().map(|file| file.bytes).sum()
     }
 
     /// The files to read, in groups, and what is known about all of them together.
@@ -73,7 +82,7 @@ impl SnapshotTable {
         Ok((files::group(some, partitions, min_bytes), statistics))
     }
 
-    async fn plan(
+    fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&[usize]>,
@@ -86,20 +95,29 @@ impl SnapshotTable {
             let schema = project_schema(&self.files.schema, projection.as_ref())?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let options = TableParquetOptions {
+        let mut options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
-        let format = ParquetFormat::new().with_options(options);
-        let source = format.file_source(TableSchema::new(self.files.schema.clone(), vec![]));
-        let store = ObjectStoreUrl::parse(self.dataset.bucket().store_url())?;
-        let scan = FileScanConfigBuilder::new(store, source)
+        // The writer makes none; looking for them has a cost.
+        options.global.bloom_filter_on_read = false;
+        let url = ObjectStoreUrl::parse(self.dataset.bucket().store_url())?;
+        let runtime = state.runtime_env();
+        let cached = CachedParquetFileReaderFactory::new(
+            runtime.object_store(&url)?,
+            runtime.cache_manager.get_file_metadata_cache(),
+        );
+        let readers = Readers::new(cached, self.small_files.clone(), !filters.is_empty());
+        let source = ParquetSource::new(TableSchema::new(self.files.schema.clone(), vec![]))
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection)?
             .with_limit(limit)
             .build();
-        format.create_physical_plan(state, scan).await
+        Ok(DataSourceExec::from_data_source(scan))
     }
 }
 
@@ -132,12 +150,12 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        self.plan(state, projection.map(Vec::as_slice), filters, limit).await
+        self.plan(state, projection.map(Vec::as_slice), filters, limit)
     }
 
     async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> DfResult<ScanResult> {
         let filters = args.filters().unwrap_or_default();
-        Ok(self.plan(state, args.projection(), filters, args.limit()).await?.into())
+        Ok(self.plan(state, args.projection(), filters, args.limit())?.into())
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {

@@ -16,7 +16,7 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use chrono::{DateTime, Utc};
 use datafusion::{
     datasource::MemTable,
-    execution::{FunctionRegistry, TaskContext, session_state::SessionState},
+    execution::{FunctionRegistry, TaskContext, session_state::{SessionState, SessionStateBuilder}},
 };
 use parking_lot::RwLock;
 use skein_catalog::{Actor, At, Entry, EntryKind};
@@ -79,6 +79,8 @@ pub struct TableInfo {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) state: SessionState,
+    /// The same for plans that run on one core.
+    pub(crate) single: SessionState,
     pub(crate) task: Arc<TaskContext>,
     pub(crate) bulk: BulkContexts,
 }
@@ -87,8 +89,20 @@ impl Core {
     fn new(state: SessionState) -> Arc<Self> {
         let task = state.task_ctx();
         let bulk = BulkContexts::new(&state, &task);
-        Arc::new(Self { state, task, bulk })
+        let single = single(&state);
+        Arc::new(Self { state, single, task, bulk })
     }
+}
+
+/// What is left to optimise in the execution of a plan that filters and projects one table on one core: the rules for joins, sorts,
+/// aggregates and distribution find nothing to do there, and looking costs more than a look-up.
+const SINGLE_RULES: [&str; 4] = ["FilterPushdown", "ProjectionPushdown", "LimitPushdown", "EnsureCooperative"];
+
+fn single(state: &SessionState) -> SessionState {
+    let rules = state.physical_optimizers().iter().filter(|rule| SINGLE_RULES.contains(&rule.name())).cloned();
+    let rules = rules.collect();
+    let config = state.config().clone().with_target_partitions(1);
+    SessionStateBuilder::from(state.clone()).with_config(config).with_physical_optimizer_rules(rules).build()
 }
 
 /// Some functions, such as `now()`, carry a setting in them.
@@ -122,6 +136,8 @@ pub struct Session {
 struct Settings {
     core: Arc<Core>,
     options: Options,
+    /// How often an option was set.
+    changes: u64,
 }
 
 impl Session {
@@ -134,7 +150,7 @@ impl Session {
             principal,
             started,
             last_used: AtomicI64::new(started.timestamp_millis()),
-            settings: RwLock::new(Settings { core: Core::new(state), options: Options::default() }),
+            settings: RwLock::new(Settings { core: Core::new(state), options: Options::default(), changes: 0 }),
             temp,
         }
     }
@@ -181,6 +197,7 @@ impl Session {
             settings.core = Core::new(state);
         }
         settings.options = options;
+        settings.changes += 1;
         Ok(())
     }
 
@@ -283,6 +300,11 @@ impl Session {
         self.temp.drop(name)
     }
 
+    /// Other numbers after every change of an option or a temporary table.
+    pub(crate) fn changes(&self) -> (u64, u64) {
+        (self.settings.read().changes, self.temp.changes())
+    }
+
     pub(crate) fn core(&self) -> Arc<Core> {
         self.settings.read().core.clone()
     }
@@ -314,7 +336,7 @@ impl Session {
         Actor::new(self.principal.name.clone())
     }
 
-    fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.last_used.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
     }
 

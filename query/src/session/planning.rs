@@ -32,11 +32,18 @@ impl Session {
     /// statements that Skein does not do.
     pub async fn plan(self: &Arc<Self>, sql: &str, pins: &Pins) -> Result<Plan> {
         self.touch();
+        let changes = self.changes();
         let scope = Scope::new(self.clone(), pins.clone());
+        if !pins.is_empty() {
+            scope.reads_other();
+        }
         let statement = match sql::rewrite_show(sql::parse(sql)?)? {
             Show::Other(statement) => statement,
             Show::Query(query) => sql::parse(&query)?,
-            Show::Create(name) => sql::parse(&show_create(&scope, name).await?)?,
+            Show::Create(name) => {
+                scope.reads_other();
+                sql::parse(&show_create(&scope, name).await?)?
+            }
             Show::Option(name, original) => match self.option(&name) {
                 Some(value) => {
                     sql::parse(&format!("SELECT {} AS name, {} AS value", sql::text(&name), sql::text(&value)))?
@@ -48,7 +55,7 @@ impl Session {
             Some(update) => Plan::update(self.clone(), sql, update, &scope),
             None => {
                 let logical = scope.plan(statement).await?;
-                Plan::query(self.clone(), sql, logical, &scope)
+                Plan::query(self.clone(), sql, logical, &scope, changes)
             }
         }
     }

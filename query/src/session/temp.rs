@@ -1,6 +1,12 @@
 //! Temporary tables: batches in memory that one session sees.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -43,11 +49,13 @@ pub(super) struct TempTables {
     pool: Arc<dyn MemoryPool>,
     partitions: usize,
     tables: RwLock<BTreeMap<String, TempTable>>,
+    /// How often one was written or dropped.
+    changes: AtomicU64,
 }
 
 impl TempTables {
     pub(super) fn new(pool: Arc<dyn MemoryPool>, partitions: usize) -> Self {
-        Self { pool, partitions, tables: RwLock::default() }
+        Self { pool, partitions, tables: RwLock::default(), changes: AtomicU64::new(0) }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Arc<MemTable>> {
@@ -62,7 +70,13 @@ impl TempTables {
         self.tables.read().len()
     }
 
+    /// A number that is another one after every change.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
     pub(super) fn drop(&self, name: &str) -> bool {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.tables.write().remove(name).is_some()
     }
 
@@ -87,6 +101,7 @@ impl TempTables {
             }
         };
         tables.insert(name.to_owned(), table);
+        self.changes.fetch_add(1, Ordering::SeqCst);
         Ok(rows)
     }
 
