@@ -32,10 +32,9 @@ pub struct EncodeOptions {
 impl EncodeOptions {
     /// Below tonic's default decoding limit of 4 MiB, so that any client can read it.
     pub const SAFE_BODY_BYTES: usize = 2 << 20;
-    /// Below the 16 MiB message limit of ADBC's Go drivers.
-    pub const ADBC_BODY_BYTES: usize = 8 << 20;
-    /// For clients of the Arrow C++ library, which set no limit.
-    pub const CPP_BODY_BYTES: usize = 256 << 20;
+    /// Below the 16 MiB message limit of ADBC's Go drivers. Clients of the Arrow C++ library have no limit, and read messages of this size
+    /// faster than larger ones.
+    pub const LARGE_BODY_BYTES: usize = 8 << 20;
 
     /// The options that suit the client which sent this `user-agent` header.
     ///
@@ -43,8 +42,9 @@ impl EncodeOptions {
     /// name, and JDBC as `grpc-java-…`.
     pub fn for_user_agent(user_agent: Option<&str>) -> Self {
         let max_body_bytes = match user_agent {
-            Some(agent) if agent.contains("grpc-c++") => Self::CPP_BODY_BYTES,
-            Some(agent) if agent.contains("grpc-go") || agent.contains("grpc-java") => Self::ADBC_BODY_BYTES,
+            Some(agent) if ["grpc-c++", "grpc-go", "grpc-java"].iter().any(|name| agent.contains(name)) => {
+                Self::LARGE_BODY_BYTES
+            }
             _ => Self::SAFE_BODY_BYTES,
         };
         Self { max_body_bytes, compression: None }

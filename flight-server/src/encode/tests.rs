@@ -221,7 +221,7 @@ async fn dropping_the_body_drops_the_query() {
 #[test]
 fn the_message_size_follows_the_client() {
     let size = |agent| EncodeOptions::for_user_agent(agent).max_body_bytes;
-    assert_eq!(size(Some("grpc-c++/1.60.0 grpc-c/37.0.0 (linux; chttp2)")), EncodeOptions::CPP_BODY_BYTES);
-    assert_eq!(size(Some("ADBC Flight SQL Driver v1.9.0 grpc-go/1.77.0")), EncodeOptions::ADBC_BODY_BYTES);
+    assert_eq!(size(Some("grpc-c++/1.60.0 grpc-c/37.0.0 (linux; chttp2)")), EncodeOptions::LARGE_BODY_BYTES);
+    assert_eq!(size(Some("ADBC Flight SQL Driver v1.9.0 grpc-go/1.77.0")), EncodeOptions::LARGE_BODY_BYTES);
     assert_eq!(size(None), EncodeOptions::SAFE_BODY_BYTES);
 }
