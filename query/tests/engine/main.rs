@@ -9,6 +9,7 @@ mod metadata;
 mod names;
 mod parameters;
 mod refused;
+mod reuse;
 mod scan;
 mod select;
 mod support;
