@@ -48,19 +48,23 @@ async fn fixture(made: Made) -> Fixture {
             Fixture { bucket: open(url.join("a b").unwrap().as_str(), &[]).await, _folder: Some(folder) }
         }
         Made::S3 => {
-            let endpoint = s3_endpoint();
-            let options = [
-                ("endpoint", endpoint.as_str()),
-                ("allow_http", "true"),
-                ("path_style", "true"),
-                ("region", "us-east-1"),
-                ("access_key_id", "test"),
-                ("secret_access_key", "test"),
-            ];
             let url = format!("s3://skein-test/{}", ulid::Ulid::new());
-            Fixture { bucket: open(&url, &options).await, _folder: None }
+            Fixture { bucket: open_s3(&url).await, _folder: None }
         }
     }
+}
+
+async fn open_s3(url: &str) -> Bucket {
+    let endpoint = s3_endpoint();
+    let options = [
+        ("endpoint", endpoint.as_str()),
+        ("allow_http", "true"),
+        ("path_style", "true"),
+        ("region", "us-east-1"),
+        ("access_key_id", "test"),
+        ("secret_access_key", "test"),
+    ];
+    open(url, &options).await
 }
 
 /// Runs a check on every sort of bucket.
@@ -95,6 +99,8 @@ conformance! {
         assert_eq!(bucket.put_new("x/empty", Bytes::new()).await.unwrap(), PutNew::Created);
         assert_eq!(bucket.get("x/big").await.unwrap(), big);
         assert_eq!(bucket.get("x/empty").await.unwrap(), Bytes::new());
+        let meta = bucket.store().head(&Path::from("x/big")).await.unwrap();
+        assert_eq!((meta.location.as_ref(), meta.size), ("x/big", 3 << 20));
     }
 }
 
@@ -199,6 +205,19 @@ conformance! {
         bucket.put_new("odd/ä b%20c#x", "x".into()).await.unwrap();
         assert_eq!(bucket.get("odd/ä b%20c#x").await.unwrap(), "x");
         assert_eq!(bucket.list("odd").await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_the_store_does_not_have_is_not_an_empty_one() {
+    let bucket = open_s3("s3://no-such-bucket/x").await;
+    for error in [
+        bucket.get_opt("k").await.unwrap_err(),
+        bucket.list("k").await.unwrap_err(),
+        bucket.put_new("k", "v".into()).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("create that bucket at the store"), "{error}");
     }
 }
 
