@@ -38,6 +38,9 @@ def free_port() -> int:
 class Process:
     """A store in a process of its own; ended by its process id."""
 
+    # A path that can be asked for at no cost.
+    HEALTH = "/"
+
     def __init__(self, command: Sequence[str], port: int, log: Path, env: Mapping[str, str] | None = None) -> None:
         self.port = port
         self._log = log
@@ -45,7 +48,7 @@ class Process:
             environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "AZURE_"))} | dict(env or {})
             self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         deadline = time.monotonic() + START_SECONDS
-        while not answers(port):
+        while not answers(port, self.HEALTH):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"{command[:4]} did not start:\n{log.read_text(errors='replace')[-4000:]}")
@@ -70,10 +73,16 @@ class Process:
         self.stop()
 
 
-def answers(port: int) -> bool:
+def configured(url: str, options: Mapping[str, str] | None = None, name: str = "lake") -> dict[str, str]:
+    """The variables that make a server keep its data in this bucket."""
+    prefix = f"SKEIN__STORAGE__BUCKETS__{name.upper()}__"
+    return {prefix + "URL": url} | {f"{prefix}OPTIONS__{key.upper()}": value for key, value in (options or {}).items()}
+
+
+def answers(port: int, path: str) -> bool:
     """Whether someone speaks HTTP there."""
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5)
     except urllib.error.HTTPError:
         return True
     except OSError:
@@ -81,15 +90,29 @@ def answers(port: int) -> bool:
     return True
 
 
-class Moto(Process):
-    """An S3 server that lets everyone in, or with `login=True` only those who sign with `key` and `secret`."""
+MOTO = """
+import datetime, sys
+import moto.s3.models, moto.server
+slow = datetime.timedelta(hours=int(sys.argv[1]))
+right = moto.s3.models.utcnow
+moto.s3.models.utcnow = lambda: right() - slow
+moto.server.main(sys.argv[2:])
+"""
 
-    def __init__(self, folder: Path, buckets: Sequence[str] = (), login: bool = False) -> None:
+
+class Moto(Process):
+    """An S3 server that lets everyone in, or with `login=True` only those who sign with `key` and `secret`. With `hours_slow`
+    its clock is so much behind: what is written now was written long ago."""
+
+    # Counts as no request of S3.
+    HEALTH = "/moto-api/"
+
+    def __init__(self, folder: Path, buckets: Sequence[str] = (), login: bool = False, hours_slow: int = 0) -> None:
         port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         # With a login: the requests that make the user and the buckets come before there is anyone who could sign them.
         env = {"INITIAL_NO_AUTH_ACTION_COUNT": str(3 + len(buckets))} if login else {}
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        command = [sys.executable, "-c", MOTO, str(hours_slow), "-H", "127.0.0.1", "-p", str(port)]
         super().__init__(command, port, folder / "moto.log", env)
         self.key, self.secret = "test", "test"
         made_user = self._make_user() if login else None
@@ -187,11 +210,12 @@ class Azurite(Process):
 
 class Gate:
     """A way to a store that can be closed: `refuse` takes no connection and cuts those that are open, `hang` takes them and says
-    nothing. `without` names a request header that never arrives: a store that does not know it."""
+    nothing. `headers` puts another line in the place of a request header, or none: a store that does not know it; `added` are lines for every request."""
 
-    def __init__(self, upstream: int, without: str | None = None) -> None:
+    def __init__(self, upstream: int, headers: Mapping[str, str] | None = None, added: Sequence[str] = ()) -> None:
         self._upstream = upstream
-        self._without = without.lower().encode() if without else None
+        self._added = [line.encode() for line in added]
+        self._headers = {name.lower().encode(): line.encode() for name, line in (headers or {}).items()}
         self._live: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
@@ -255,25 +279,23 @@ class Gate:
             upstream = socket.create_connection(("127.0.0.1", self._upstream), 30)
             head = b""
             # moto answers one request on each connection, so there is one head to look at.
-            while self._without and b"\r\n\r\n" not in head:
+            while self._headers and b"\r\n\r\n" not in head:
                 part = client.recv(65536)
                 if not part:
                     return
                 head += part
             with self._lock:
                 self._live.add(upstream)
-            upstream.sendall(self._stripped(head))
+            upstream.sendall(self._changed(head))
             threading.Thread(target=self._pump, args=(client, upstream), daemon=True).start()
             self._pump(upstream, client)
         except OSError:
             client.close()
 
-    def _stripped(self, head: bytes) -> bytes:
-        if self._without is None:
-            return head
+    def _changed(self, head: bytes) -> bytes:
         text, end, body = head.partition(b"\r\n\r\n")
-        lines = [line for line in text.split(b"\r\n") if not line.lower().startswith(self._without + b":")]
-        return b"\r\n".join(lines) + end + body
+        lines = [self._headers.get(line.partition(b":")[0].lower(), line) for line in text.split(b"\r\n")]
+        return b"\r\n".join([line for line in lines if line] + self._added) + end + body
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
