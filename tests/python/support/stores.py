@@ -115,9 +115,13 @@ class Moto(Process):
         command = [sys.executable, "-c", MOTO, str(hours_slow), "-H", "127.0.0.1", "-p", str(port)]
         super().__init__(command, port, folder / "moto.log", env)
         self.key, self.secret = "test", "test"
-        made_user = self._make_user() if login else None
-        for bucket in buckets:
-            self.s3().create_bucket(Bucket=bucket)
+        try:
+            made_user = self._make_user() if login else None
+            for bucket in buckets:
+                self.s3().create_bucket(Bucket=bucket)
+        except Exception:
+            self.stop()
+            raise
         if made_user:
             self.key, self.secret = made_user
 
