@@ -167,8 +167,20 @@ impl Transfer<'_> {
             Ok(done) => done,
             Err(error) => return Err(self.load.abort(error).await),
         };
-        let report = self.load.finish(key, bytes).await?;
-        Ok(IngestReport { skipped_rows, rejects, rejects_key, ..report })
+        let bucket = self.load.bucket().clone();
+        match self.load.finish(key, bytes).await {
+            Ok(report) => Ok(IngestReport { skipped_rows, rejects, rejects_key, ..report }),
+            Err(error) => {
+                // Nothing of a failed ingest stays; only when it may have been committed the list belongs to it.
+                let unknown = matches!(error, Error::Catalog(skein_catalog::Error::CommitUnknown { .. }));
+                if let Some(key) = rejects_key.filter(|_| !unknown)
+                    && let Err(error) = bucket.delete(&key).await
+                {
+                    tracing::warn!(bucket = bucket.name(), key, %error, "the rejected rows of a failed ingest stay");
+                }
+                Err(error)
+            }
+        }
     }
 }
 

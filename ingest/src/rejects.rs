@@ -37,7 +37,7 @@ impl Rejects {
         let text = to_csv(&rows, first)?;
         let writer =
             self.writer.get_or_insert_with(|| BufWriter::new(self.bucket.store(), Path::from(self.key.as_str())));
-        writer.write_all(&text).await.map_err(|source| failed(&self.bucket, source))?;
+        writer.write_all(&text).await.map_err(|source| failed(&self.bucket, &self.key, source))?;
         self.count += rows.len() as u64;
         let room = KEPT - self.kept.len();
         self.kept.extend(rows.into_iter().take(room).map(|row| row.reject));
@@ -52,7 +52,7 @@ impl Rejects {
         let key = match self.writer.take() {
             None => None,
             Some(mut writer) => {
-                writer.shutdown().await.map_err(|source| failed(&self.bucket, source))?;
+                writer.shutdown().await.map_err(|source| failed(&self.bucket, &self.key, source))?;
                 Some(std::mem::take(&mut self.key))
             }
         };
@@ -71,10 +71,17 @@ impl Drop for Rejects {
     }
 }
 
-fn failed(bucket: &Bucket, source: std::io::Error) -> Error {
-    let bucket = bucket.name();
-    tracing::warn!(bucket, error = %source, "rejected rows could not be written");
-    Error::Io { context: "writing the rejected rows", source }
+/// A writer speaks of I/O errors; what failed is the bucket.
+fn failed(bucket: &Bucket, key: &str, source: std::io::Error) -> Error {
+    match source.downcast::<object_store::Error>() {
+        Ok(source) => Error::Storage(skein_storage::Error::Store {
+            bucket: bucket.name().to_owned(),
+            operation: "put",
+            key: key.to_owned(),
+            source: Box::new(source),
+        }),
+        Err(source) => Error::Io { context: "writing the rejected rows", source },
+    }
 }
 
 fn to_csv(rows: &[Rejected], header: bool) -> Result<Vec<u8>> {

@@ -1,21 +1,26 @@
 //! One bucket.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    Error as StoreError, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, memory::InMemory, path::Path,
+    Error as StoreError, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, memory::InMemory, path::Path,
 };
 use url::Url;
 
 use crate::{
     BucketConfig, BucketErrorRecord, Error, ProbeReport, Result,
+    error::has_no_place,
     journal::Journal,
     open,
     probe::probe,
-    retry::{RetryPolicy, Retrying, ShortRead, is_transient},
+    retry::{RetryPolicy, Retrying, failure, is_transient},
 };
 
 /// How often a create is tried before its outcome counts as unknown.
@@ -42,7 +47,14 @@ struct Inner {
     journal: Journal,
     /// A bucket the configuration closed is never opened by a probe.
     closed: bool,
-    read_only: ArcSwapOption<String>,
+    unwritable: ArcSwapOption<Unwritable>,
+}
+
+/// Why a bucket is not written to.
+struct Unwritable {
+    reason: String,
+    /// It may well be writable: nothing was found out.
+    unproven: bool,
 }
 
 /// What [`Bucket::put_new`] found.
@@ -87,14 +99,15 @@ impl Bucket {
 
     fn assemble(name: &str, url: &str, store: Arc<dyn ObjectStore>, policy: RetryPolicy, closed: bool) -> Self {
         let journal = Journal::default();
-        let reason = closed.then(|| "its configuration says read_only = true".to_owned());
+        let unwritable = closed
+            .then(|| Unwritable { reason: "its configuration says read_only = true".to_owned(), unproven: false });
         Self(Arc::new(Inner {
             name: name.to_owned(),
             url: url.to_owned(),
             store: Retrying::new(name, store, journal.clone(), policy),
             journal,
             closed,
-            read_only: ArcSwapOption::from_pointee(reason),
+            unwritable: ArcSwapOption::from_pointee(unwritable),
         }))
     }
 
@@ -111,12 +124,11 @@ impl Bucket {
     /// Whether it may be written.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], which says why not.
+    /// [`Error::ReadOnly`] and [`Error::Unproven`], which say why not.
     pub fn writable(&self) -> Result<()> {
-        match self.0.read_only.load_full() {
-            None => Ok(()),
-            Some(reason) => Err(Error::ReadOnly { bucket: self.0.name.clone(), reason: reason.as_ref().clone() }),
-        }
+        let Some(unwritable) = self.0.unwritable.load_full() else { return Ok(()) };
+        let (bucket, reason) = (self.0.name.clone(), unwritable.reason.clone());
+        Err(if unwritable.unproven { Error::Unproven { bucket, reason } } else { Error::ReadOnly { bucket, reason } })
     }
 
     /// The store, rooted at the bucket's URL, durable and retrying. Whoever writes through it asks
@@ -147,12 +159,12 @@ impl Bucket {
     /// [`Error::Store`] when it cannot be read, [`Error::ShortRead`] when the store returned a part of it.
     pub async fn get_opt(&self, key: &str) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
-        let store = &self.0.store;
-        let attempts = store.policy().attempts;
+        let policy = self.0.store.policy();
+        let patience = policy.start();
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let failure = match store.get_opts(&path, GetOptions::default()).await {
+            let failure = match self.0.store.read(&path, GetOptions::default()).await {
                 Err(StoreError::NotFound { .. }) => return Ok(None),
                 // The store itself has tried often enough.
                 Err(source) => return Err(self.failed("get", key, source)),
@@ -162,10 +174,10 @@ impl Bucket {
                     Err(source) => return Err(self.failed("get", key, source)),
                 },
             };
-            if attempt >= attempts {
+            if attempt >= policy.attempts || patience.is_over() {
                 return Err(failure);
             }
-            tokio::time::sleep(store.policy().pause_after(attempt)).await;
+            tokio::time::sleep(policy.pause_after(attempt)).await;
         }
     }
 
@@ -173,33 +185,36 @@ impl Bucket {
     /// attempt): when the store's answer is lost, what is found under the key tells who won.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`]; [`Error::Store`] when the object was certainly not created; [`Error::Ambiguous`] when no
-    /// attempt got an answer, so that it may have been.
+    /// [`Error::ReadOnly`] and [`Error::Unproven`]; [`Error::Store`] when the object was certainly not created;
+    /// [`Error::Ambiguous`] when an attempt got no answer and none after it made clear what became of it.
     pub async fn put_new(&self, key: &str, bytes: Bytes) -> Result<PutNew> {
         self.writable()?;
         let path = self.path(key)?;
-        let mut attempt = 0;
+        let patience = self.0.store.policy().start();
+        let (mut attempt, mut unclear) = (0, false);
         loop {
-            let put = self.0.store.put_opts(&path, bytes.clone().into(), PutMode::Create.into()).await;
-            let source = match put {
-                Ok(_) => return Ok(PutNew::Created),
+            let source = match self.0.store.create(&path, bytes.clone()).await {
+                Ok(()) => return Ok(PutNew::Created),
                 Err(source) => source,
             };
-            if certainly_refused(&source) {
+            let taken = matches!(source, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. });
+            let refused = certainly_refused(&source);
+            // An attempt that got no answer may still have been carried out: what is said of a later one is not enough.
+            if refused && !unclear {
                 return Err(self.failed("create", key, source));
             }
-            let taken = matches!(source, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. });
+            unclear |= !taken && !refused && is_transient(&source);
             match self.get_opt(key).await {
                 Ok(Some(found)) if found != bytes => return Ok(PutNew::Exists),
-                Ok(Some(_)) if taken => return Ok(PutNew::Created),
+                Ok(Some(_)) if taken || refused => return Ok(PutNew::Created),
                 // Ours is there but the store did not say so: the next attempt makes it durable and certain.
                 Ok(Some(_)) => {}
-                Ok(None) if !taken && !is_transient(&source) => return Err(self.failed("create", key, source)),
+                Ok(None) if !taken && !unclear => return Err(self.failed("create", key, source)),
                 // "Already exists" and yet not there: S3's retryable 409, or an object that was deleted meanwhile.
                 Ok(None) | Err(_) => {}
             }
             attempt += 1;
-            if attempt == CREATE_ATTEMPTS {
+            if refused || attempt == CREATE_ATTEMPTS || patience.is_over() {
                 let source = Box::new(source);
                 return Err(Error::Ambiguous { bucket: self.0.name.clone(), key: key.to_owned(), source });
             }
@@ -213,7 +228,7 @@ impl Bucket {
     /// [`Error::Store`] when the store cannot be listed.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
         let path = self.path(prefix)?;
-        let list = || self.0.store.list(Some(&path)).try_collect::<Vec<_>>();
+        let list = || self.0.store.inner().list(Some(&path)).try_collect::<Vec<_>>();
         self.0.store.repeat("list", prefix, list).await.map(sorted).map_err(|e| self.failed("list", prefix, e))
     }
 
@@ -223,7 +238,7 @@ impl Bucket {
     /// As [`Bucket::list`].
     pub async fn list_after(&self, prefix: &str, offset_key: &str) -> Result<Vec<ObjectMeta>> {
         let (path, offset) = (self.path(prefix)?, self.path(offset_key)?);
-        let list = || self.0.store.list_with_offset(Some(&path), &offset).try_collect::<Vec<_>>();
+        let list = || self.0.store.inner().list_with_offset(Some(&path), &offset).try_collect::<Vec<_>>();
         self.0.store.repeat("list", prefix, list).await.map(sorted).map_err(|e| self.failed("list", prefix, e))
     }
 
@@ -234,14 +249,15 @@ impl Bucket {
     pub async fn delete(&self, key: &str) -> Result<()> {
         self.writable()?;
         let path = self.path(key)?;
-        match self.0.store.repeat("delete", key, || self.0.store.delete(&path)).await {
+        match self.0.store.repeat("delete", key, || self.0.store.inner().delete(&path)).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(source) => Err(self.failed("delete", key, source)),
         }
     }
 
     /// Races several creators of one object against each other, and opens or closes the bucket for writing by the
-    /// outcome. What it wrote is removed again.
+    /// outcome. What it wrote is removed again. When the store is out of reach, probes go on in the background until
+    /// one finds something out.
     ///
     /// # Errors
     /// [`Error::ReadOnly`] when the configuration forbids writing.
@@ -249,12 +265,28 @@ impl Bucket {
         if self.0.closed {
             self.writable()?;
         }
+        let was_unproven = self.is_unproven();
+        let report = self.examine().await;
+        // Whoever found it unproven before has left someone behind who tries again.
+        if report.unproven && !was_unproven {
+            tokio::spawn(reopen(Arc::downgrade(&self.0), self.0.store.policy().reprobe));
+        }
+        Ok(report)
+    }
+
+    async fn examine(&self) -> ProbeReport {
         let report = probe(&self.0.store).await;
         if let Some(reason) = &report.reason {
             tracing::warn!(bucket = %self.0.name, reason, "bucket is read-only");
         }
-        self.0.read_only.store(report.reason.clone().map(Arc::new));
-        Ok(report)
+        let unproven = report.unproven;
+        let unwritable = report.reason.clone().map(|reason| Unwritable { reason, unproven });
+        self.0.unwritable.store(unwritable.map(Arc::new));
+        report
+    }
+
+    fn is_unproven(&self) -> bool {
+        self.0.unwritable.load().as_ref().is_some_and(|unwritable| unwritable.unproven)
     }
 
     /// The recent failures, oldest first.
@@ -271,12 +303,17 @@ impl Bucket {
     }
 
     fn failed(&self, operation: &'static str, key: &str, source: StoreError) -> Error {
-        let (bucket, key) = (self.0.name.clone(), key.to_owned());
-        match std::error::Error::source(&source).and_then(|cause| cause.downcast_ref::<ShortRead>()) {
-            Some(ShortRead { expected, actual }) => {
-                Error::ShortRead { bucket, key, expected: *expected, actual: *actual }
-            }
-            None => Error::Store { bucket, operation, key, source: Box::new(source) },
+        failure(&self.0.name, operation, key, source)
+    }
+}
+
+/// Probes a bucket that could not be reached until it can, or until nobody uses it any more.
+async fn reopen(bucket: Weak<Inner>, pause: Duration) {
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(bucket) = bucket.upgrade().map(Bucket) else { return };
+        if !bucket.is_unproven() || !bucket.examine().await.unproven {
+            return;
         }
     }
 }
@@ -288,16 +325,17 @@ fn sorted(mut objects: Vec<ObjectMeta>) -> Vec<ObjectMeta> {
 
 /// Answers that leave no doubt: the request was understood and not carried out.
 fn certainly_refused(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::NotFound { .. }
-            | StoreError::InvalidPath { .. }
-            | StoreError::NotSupported { .. }
-            | StoreError::NotImplemented { .. }
-            | StoreError::PermissionDenied { .. }
-            | StoreError::Unauthenticated { .. }
-            | StoreError::UnknownConfigurationKey { .. }
-    )
+    has_no_place(error)
+        || matches!(
+            error,
+            StoreError::NotFound { .. }
+                | StoreError::InvalidPath { .. }
+                | StoreError::NotSupported { .. }
+                | StoreError::NotImplemented { .. }
+                | StoreError::PermissionDenied { .. }
+                | StoreError::Unauthenticated { .. }
+                | StoreError::UnknownConfigurationKey { .. }
+        )
 }
 
 fn fallback_url() -> Url {

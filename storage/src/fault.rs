@@ -44,6 +44,8 @@ pub enum Fault {
     Unavailable,
     /// The operation is not carried out; a `409` that object_store reports as "already exists".
     Conflict,
+    /// The operation is carried out, the answer is lost, and the client's own repetition finds the object there.
+    WonUnheard,
     /// The operation is not carried out; the device is full.
     OutOfSpace,
     /// A read returns only half of its bytes.
@@ -126,13 +128,17 @@ impl Fault {
             Self::Unavailable => Some(generic("503 service unavailable")),
             Self::Conflict => Some(Error::AlreadyExists { path: key.to_owned(), source: "409 conflict".into() }),
             Self::OutOfSpace => Some(generic(io::Error::from(io::ErrorKind::StorageFull))),
-            Self::LostAnswer | Self::ShortRead | Self::EveryCreatorWins => None,
+            Self::LostAnswer | Self::WonUnheard | Self::ShortRead | Self::EveryCreatorWins => None,
         }
     }
 
     /// The error of a fault that hides the operation's success.
     fn after(self) -> Option<Error> {
-        (self == Self::LostAnswer).then(|| generic("connection reset while waiting for the answer"))
+        match self {
+            Self::LostAnswer => Some(generic("connection reset while waiting for the answer")),
+            Self::WonUnheard => Some(Error::AlreadyExists { path: String::new(), source: "412 precondition".into() }),
+            _ => None,
+        }
     }
 }
 

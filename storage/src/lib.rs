@@ -15,6 +15,7 @@ mod local;
 mod open;
 mod probe;
 mod retry;
+mod sweep;
 
 pub use bucket::{Bucket, PutNew};
 pub use buckets::Buckets;

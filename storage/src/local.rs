@@ -72,11 +72,15 @@ impl Durability {
     fn sync_path(&self, file: &FilePath) -> Result<()> {
         let Some(mut folder) = file.parent() else { return Ok(()) };
         sync_folder(folder)?;
-        while folder != self.root && self.known_folders.lock().insert(folder.to_path_buf()) {
+        let mut met = Vec::new();
+        while folder != self.root && !self.known_folders.lock().contains(folder) {
             let Some(parent) = folder.parent() else { break };
             sync_folder(parent)?;
+            met.push(folder.to_path_buf());
             folder = parent;
         }
+        // Only now, when all of them are on the disk: another write may rely on it from here on.
+        self.known_folders.lock().extend(met);
         Ok(())
     }
 

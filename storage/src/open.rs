@@ -8,7 +8,7 @@ use object_store::{
 };
 use url::Url;
 
-use crate::{BucketConfig, Error, Result, local::LocalStore, retry::RetryPolicy};
+use crate::{BucketConfig, Error, Result, local::LocalStore, retry::RetryPolicy, sweep};
 
 /// Longest accepted bucket name, in bytes.
 const MAX_NAME: usize = 63;
@@ -26,6 +26,9 @@ pub(crate) fn build(config: &BucketConfig) -> Result<(Arc<dyn ObjectStore>, Retr
         Place::Memory => Ok((Arc::new(InMemory::new()), RetryPolicy::local())),
         Place::Local(path) => {
             let store = LocalStore::open(&path).map_err(|e| refused(config, e.to_string()))?;
+            if !config.read_only {
+                sweep::in_background(&path);
+            }
             Ok((Arc::new(store), RetryPolicy::local()))
         }
         Place::Cloud(cloud, url) => Ok((rooted(config, cloud, &url)?, RetryPolicy::cloud())),

@@ -5,6 +5,11 @@ use futures::future::join_all;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, path::Path};
 use ulid::Ulid;
 
+use crate::{
+    error::{advice, has_no_place, root, said},
+    retry::is_transient,
+};
+
 /// Racing creators per round.
 const RACERS: usize = 4;
 /// Rounds: a store that overwrites blindly may get one right by luck.
@@ -19,24 +24,48 @@ pub struct ProbeReport {
     pub conditional_create: bool,
     /// Why the bucket cannot be written, if it cannot; with advice.
     pub reason: Option<String>,
+    /// Nothing was found out, because the store was out of reach.
+    pub unproven: bool,
+}
+
+/// Why a bucket is not to be written.
+#[derive(Debug)]
+struct Refusal {
+    reason: String,
+    unproven: bool,
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self { reason, unproven: false }
+    }
 }
 
 /// Races creators against each other. The report never fails: whatever goes wrong is a reason not to write.
 pub(crate) async fn probe(store: &dyn ObjectStore) -> ProbeReport {
+    let mut proofs = 0;
     for _ in 0..ROUNDS {
         let key = Path::from(format!("{PREFIX}/{}", Ulid::new()));
         let outcome = race(store, &key).await;
         if let Err(error) = store.delete(&key).await {
             tracing::debug!(key = %key, %error, "probe object was not removed");
         }
-        if let Err(reason) = outcome {
-            return ProbeReport { conditional_create: false, reason: Some(reason) };
+        match outcome {
+            Ok(proved) => proofs += u32::from(proved),
+            Err(Refusal { reason, unproven }) => {
+                return ProbeReport { conditional_create: false, reason: Some(reason), unproven };
+            }
         }
     }
-    ProbeReport { conditional_create: true, reason: None }
+    if proofs == 0 {
+        let reason = "of several racing creators of one object none was told that it won".to_owned();
+        return ProbeReport { conditional_create: false, reason: Some(reason), unproven: true };
+    }
+    ProbeReport { conditional_create: true, reason: None, unproven: false }
 }
 
-async fn race(store: &dyn ObjectStore, key: &Path) -> Result<(), String> {
+/// Whether the store did right, as far as that could be seen.
+async fn race(store: &dyn ObjectStore, key: &Path) -> Result<bool, Refusal> {
     let create = |text: String| store.put_opts(key, text.into(), PutMode::Create.into());
     let results = join_all((0..RACERS).map(|i| create(i.to_string()))).await;
     let mut winners = Vec::new();
@@ -49,41 +78,49 @@ async fn race(store: &dyn ObjectStore, key: &Path) -> Result<(), String> {
     }
     match (winners.as_slice(), create("late".to_owned()).await) {
         ([winner], Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {
-            check_content(store, key, winner).await
+            check_content(store, key, winner).await.map(|()| true)
         }
         // Racing creates may all be turned away with "conflict, try again"; then the late one must win alone.
-        ([], Ok(_)) => check_content(store, key, "late").await,
+        ([], Ok(_)) => check_content(store, key, "late").await.map(|()| true),
+        // One of them may have won without hearing of it: its answer was lost, and the repetition met its own object.
+        ([], Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => Ok(false),
         (_, Err(error)) if !matches!(error, Error::AlreadyExists { .. }) => Err(explain(&error)),
-        (winners, late) => Err(format!(
+        (winners, late) => Err(Refusal::from(format!(
             "{} of {RACERS} racing creators of one object were told that they won{}; such a store loses acknowledged \
              writes. Use one with conditional put (If-None-Match), or set read_only = true",
             winners.len(),
             if late.is_ok() { ", and so was a late one" } else { "" },
-        )),
+        ))),
     }
 }
 
-async fn check_content(store: &dyn ObjectStore, key: &Path, expected: &str) -> Result<(), String> {
+async fn check_content(store: &dyn ObjectStore, key: &Path, expected: &str) -> Result<(), Refusal> {
     let read = async { store.get(key).await?.bytes().await };
     match read.await {
         Ok(bytes) if bytes == expected.as_bytes() => Ok(()),
         Ok(_) => Err("a creator that was turned away overwrote the winner's object; this store loses \
                       acknowledged writes. Set read_only = true or use another store"
-            .to_owned()),
+            .to_owned()
+            .into()),
         Err(error) => Err(explain(&error)),
     }
 }
 
-fn explain(error: &Error) -> String {
+fn explain(error: &Error) -> Refusal {
+    let error = root(error);
+    let (what, to_do) = (said(error), advice(error));
     match error {
-        Error::NotImplemented { .. } | Error::NotSupported { .. } => format!(
-            "the store cannot create an object only if it does not exist ({error}); use one with conditional put, or \
+        Error::NotImplemented { .. } | Error::NotSupported { .. } => Refusal::from(format!(
+            "the store cannot create an object only if it does not exist ({what}); use one with conditional put, or \
              set read_only = true"
-        ),
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-            format!("the store does not let these credentials write ({error}); check them, or set read_only = true")
+        )),
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Refusal::from(format!(
+            "the store does not let these credentials write ({what}); check them, or set read_only = true"
+        )),
+        _ => {
+            let unproven = is_transient(error) || has_no_place(error);
+            Refusal { reason: format!("a trial write failed: {what}{to_do}"), unproven }
         }
-        _ => format!("a trial write failed: {error}"),
     }
 }
 
@@ -103,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_with_real_conditional_create_passes_and_is_left_clean() {
         let store = InMemory::new();
-        assert_eq!(probe(&store).await, ProbeReport { conditional_create: true, reason: None });
+        assert_eq!(probe(&store).await, ProbeReport { conditional_create: true, reason: None, unproven: false });
         assert_eq!(leftovers(&store).await, 0);
     }
 
@@ -125,9 +162,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_winner_that_did_not_hear_of_it_is_no_reason_to_refuse() {
+        let store = FaultStore::new(Arc::new(InMemory::new()));
+        // As a client sees it that repeats a put whose answer was lost: the repetition finds the object.
+        store.schedule(Op::Create, [Some(Fault::WonUnheard)]);
+        assert_eq!(probe(store.as_ref()).await.reason, None);
+    }
+
+    #[tokio::test]
     async fn an_unreachable_store_is_a_reason_too() {
         let store = FaultStore::new(Arc::new(InMemory::new()));
         store.always(Op::Create, Fault::Unavailable);
-        assert!(probe(store.as_ref()).await.reason.unwrap().contains("trial write failed"));
+        let report = probe(store.as_ref()).await;
+        assert!(report.unproven && report.reason.unwrap().contains("trial write failed"));
     }
 }

@@ -1,11 +1,18 @@
 //! Tries again what failed for a moment, and writes every failure into the bucket's journal.
 
-use std::{fmt, future::Future, io, ops::Range, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::Utc;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
@@ -14,7 +21,7 @@ use object_store::{
 
 use crate::{
     BucketErrorRecord,
-    error::{io_error, store_error_kind},
+    error::{advice, cause, has_no_place, io_error, said, store_error_kind},
     journal::Journal,
 };
 
@@ -25,17 +32,39 @@ pub(crate) struct RetryPolicy {
     pub(crate) attempts: u32,
     /// The pause after the first attempt; it doubles, with jitter.
     pub(crate) pause: Duration,
+    /// How long a bucket that was out of reach is left alone before it is probed again.
+    pub(crate) reprobe: Duration,
+}
+
+/// How long somebody is kept waiting by a store that does not answer before the last failure is the answer. What is
+/// under way when this is over is waited for: a request to a store of the cloud has a time limit of its own.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// When an operation was begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience(Instant);
+
+impl Patience {
+    /// Whether it must not be tried once more.
+    pub(crate) fn is_over(self) -> bool {
+        self.0.elapsed() > PATIENCE
+    }
 }
 
 impl RetryPolicy {
     /// For stores in the same machine: what fails there mostly fails for good.
     pub(crate) const fn local() -> Self {
-        Self { attempts: 4, pause: Duration::from_millis(5) }
+        Self { attempts: 4, pause: Duration::from_millis(5), reprobe: Duration::from_millis(100) }
     }
 
     /// For stores whose client repeats each request already: one more chance, for whole bodies.
     pub(crate) const fn cloud() -> Self {
-        Self { attempts: 2, pause: Duration::from_millis(200) }
+        Self { attempts: 2, pause: Duration::from_millis(200), reprobe: Duration::from_secs(5) }
+    }
+
+    /// Begins an operation.
+    pub(crate) fn start(self) -> Patience {
+        Patience(Instant::now())
     }
 
     /// The pause after attempt number `attempt`, counted from 0.
@@ -50,6 +79,7 @@ impl RetryPolicy {
 pub(crate) fn is_transient(error: &Error) -> bool {
     use io::ErrorKind as K;
     match error {
+        Error::Generic { .. } if has_no_place(error) => false,
         Error::Generic { .. } => io_error(error).is_none_or(|e| {
             !matches!(
                 e.kind(),
@@ -101,13 +131,14 @@ impl Retrying {
     where
         F: Future<Output = Result<T>>,
     {
+        let patience = self.policy.start();
         let mut attempt = 0;
         loop {
             let error = match work().await {
                 Ok(value) => return Ok(value),
-                Err(error) => error,
+                Err(error) => placed(error),
             };
-            let again = attempt + 1 < self.policy.attempts && is_transient(&error);
+            let again = attempt + 1 < self.policy.attempts && is_transient(&error) && !patience.is_over();
             self.record(operation, key, &error, again);
             if !again {
                 return Err(error);
@@ -118,7 +149,40 @@ impl Retrying {
     }
 
     async fn once<T>(&self, operation: &'static str, key: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-        work.await.inspect_err(|e| self.record(operation, key, e, false))
+        work.await.map_err(placed).inspect_err(|e| self.record(operation, key, e, false))
+    }
+
+    /// The store without retries and records.
+    pub(crate) fn inner(&self) -> &dyn ObjectStore {
+        self.inner.as_ref()
+    }
+
+    /// Reads an object. The error is the store's own.
+    pub(crate) async fn read(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let head = options.head;
+        let mut result =
+            self.repeat("get", location.as_ref(), || self.inner.get_opts(location, options.clone())).await?;
+        // A store that keeps its objects below a prefix answers with the whole key.
+        result.meta.location = location.clone();
+        Ok(if head { result } else { checked(result) })
+    }
+
+    /// Creates an object, in one attempt. The error is the store's own.
+    pub(crate) async fn create(&self, location: &Path, bytes: Bytes) -> Result<()> {
+        let put = self.inner.put_opts(location, bytes.into(), PutMode::Create.into());
+        self.once("put", location.as_ref(), put).await.map(drop)
+    }
+
+    /// The error as those see it who use the store directly: what says nothing about the object in question names the
+    /// bucket and says what to do.
+    fn named(&self, operation: &'static str, key: &str) -> impl Fn(Error) -> Error + use<> {
+        let (bucket, key) = (Arc::clone(&self.bucket), key.to_owned());
+        move |error| match error {
+            Error::Generic { .. } | Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                Error::Generic { store: "bucket", source: Box::new(failure(&bucket, operation, &key, error)) }
+            }
+            error => error,
+        }
     }
 
     /// Answers that are part of normal work are not failures.
@@ -130,15 +194,15 @@ impl Retrying {
         ) {
             return;
         }
-        let kind = store_error_kind(error);
-        tracing::warn!(bucket = %self.bucket, operation, key, %kind, retried, error = %error, "bucket operation failed");
+        let (kind, message) = (store_error_kind(error), said(error) + advice(error));
+        tracing::warn!(bucket = %self.bucket, operation, key, %kind, retried, error = message, "bucket operation failed");
         self.journal.record(BucketErrorRecord {
             at: Utc::now(),
             bucket: self.bucket.to_string(),
             operation: operation.to_owned(),
             key: key.to_owned(),
             kind,
-            message: error.to_string(),
+            message,
             retried,
         });
     }
@@ -150,11 +214,12 @@ impl Retrying {
         stream: BoxStream<'static, Result<T>>,
     ) -> BoxStream<'static, Result<T>> {
         let this = self.clone();
+        let named = self.named(operation, &key);
         stream
-            .inspect(move |item| {
-                if let Err(error) = item {
-                    this.record(operation, &key, error, false);
-                }
+            .map_err(move |error| {
+                let error = placed(error);
+                this.record(operation, &key, &error, false);
+                named(error)
             })
             .boxed()
     }
@@ -163,6 +228,25 @@ impl Retrying {
 impl fmt::Display for Retrying {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
+    }
+}
+
+/// A bucket that does not exist at the store is no empty bucket: that an object is not found there says nothing.
+fn placed(error: Error) -> Error {
+    match error {
+        Error::NotFound { .. } if has_no_place(&error) => Error::Generic { store: "store", source: Box::new(error) },
+        error => error,
+    }
+}
+
+/// What this crate makes of a store's error.
+pub(crate) fn failure(bucket: &str, operation: &'static str, key: &str, source: Error) -> crate::Error {
+    let (bucket, key) = (bucket.to_owned(), key.to_owned());
+    match cause::<ShortRead>(&source) {
+        Some(ShortRead { expected, actual }) => {
+            crate::Error::ShortRead { bucket, key, expected: *expected, actual: *actual }
+        }
+        None => crate::Error::Store { bucket, operation, key, source: Box::new(source) },
     }
 }
 
@@ -218,10 +302,11 @@ fn checked(mut result: GetResult) -> GetResult {
 impl ObjectStore for Retrying {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let put = || self.inner.put_opts(location, payload.clone(), options.clone());
-        match options.mode {
+        let outcome = match options.mode {
             PutMode::Overwrite => self.repeat("put", location.as_ref(), put).await,
             PutMode::Create | PutMode::Update(_) => self.once("put", location.as_ref(), put()).await,
-        }
+        };
+        outcome.map_err(self.named("put", location.as_ref()))
     }
 
     async fn put_multipart_opts(
@@ -230,19 +315,23 @@ impl ObjectStore for Retrying {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let start = || self.inner.put_multipart_opts(location, options.clone());
-        let inner = self.repeat("start upload", location.as_ref(), start).await?;
+        let started = self.repeat("start upload", location.as_ref(), start).await;
+        let inner = started.map_err(self.named("start upload", location.as_ref()))?;
         Ok(Box::new(RecordedUpload { inner, key: location.to_string(), store: self.clone() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let head = options.head;
-        let result = self.repeat("get", location.as_ref(), || self.inner.get_opts(location, options.clone())).await?;
-        Ok(if head { result } else { checked(result) })
+        let named = self.named("get", location.as_ref());
+        let mut result = self.read(location, options).await.map_err(&named)?;
+        if let GetResultPayload::Stream(body) = result.payload {
+            result.payload = GetResultPayload::Stream(body.map_err(named).boxed());
+        }
+        Ok(result)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let read = || async { check_lengths(ranges, self.inner.get_ranges(location, ranges).await?) };
-        self.repeat("get", location.as_ref(), read).await
+        self.repeat("get", location.as_ref(), read).await.map_err(self.named("get", location.as_ref()))
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -258,19 +347,23 @@ impl ObjectStore for Retrying {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.repeat("list", &prefix_text(prefix), || self.inner.list_with_delimiter(prefix)).await
+        let text = prefix_text(prefix);
+        let listed = self.repeat("list", &text, || self.inner.list_with_delimiter(prefix)).await;
+        listed.map_err(self.named("list", &text))
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let copy = || self.inner.copy_opts(from, to, options.clone());
-        match options.mode {
+        let outcome = match options.mode {
             CopyMode::Overwrite => self.repeat("copy", to.as_ref(), copy).await,
             CopyMode::Create => self.once("copy", to.as_ref(), copy()).await,
-        }
+        };
+        outcome.map_err(self.named("copy", to.as_ref()))
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.once("rename", to.as_ref(), self.inner.rename_opts(from, to, options)).await
+        let renamed = self.once("rename", to.as_ref(), self.inner.rename_opts(from, to, options)).await;
+        renamed.map_err(self.named("rename", to.as_ref()))
     }
 }
 
@@ -287,12 +380,13 @@ impl MultipartUpload for RecordedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let part = self.inner.put_part(data);
         let (store, key) = (self.store.clone(), self.key.clone());
-        Box::pin(async move { store.once("upload part", &key, part).await })
+        Box::pin(async move { store.once("upload part", &key, part).await.map_err(store.named("upload part", &key)) })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let (store, key) = (self.store.clone(), self.key.clone());
-        store.once("complete upload", &key, self.inner.complete()).await
+        let done = store.once("complete upload", &key, self.inner.complete()).await;
+        done.map_err(store.named("complete upload", &key))
     }
 
     async fn abort(&mut self) -> Result<()> {

@@ -102,10 +102,67 @@ async fn an_unreachable_bucket_is_unavailable() {
     assert_eq!(bucket.list("k").await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(bucket.delete("k").await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(!bucket.probe().await.unwrap().conditional_create);
-    assert_eq!(bucket.put_new("k", "v".into()).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    let error = bucket.put_new("k", "v".into()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Unavailable && error.to_string().contains("takes no writes for now"), "{error}");
+    assert_eq!(bucket.errors().iter().filter(|e| e.operation == "list").count(), 4, "each attempt is recorded once");
     store.heal();
     assert!(bucket.probe().await.unwrap().conditional_create);
     assert_eq!(bucket.put_new("k", "v".into()).await.unwrap(), PutNew::Created);
+}
+
+#[tokio::test]
+async fn a_bucket_that_was_out_of_reach_is_opened_when_it_is_back() {
+    let (bucket, store) = faulty();
+    store.always(Op::Create, Fault::Unavailable);
+    bucket.probe().await.unwrap();
+    assert!(bucket.writable().is_err());
+    store.heal();
+    for _ in 0..100 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        if bucket.writable().is_ok() {
+            return;
+        }
+    }
+    panic!("it was not probed again");
+}
+
+#[tokio::test]
+async fn an_answer_to_the_second_attempt_says_nothing_about_the_first() {
+    let (bucket, store) = faulty();
+    store.schedule(Op::Create, [Some(Fault::Unavailable), Some(Fault::OutOfSpace)]);
+    // The first put may be on its way still: that the second one was turned away is no proof that nothing is there.
+    assert_eq!(bucket.put_new("k", "mine".into()).await.unwrap(), PutNew::Created);
+    store.schedule(Op::Create, [Some(Fault::Unavailable)]);
+    store.always(Op::Create, Fault::OutOfSpace);
+    let error = bucket.put_new("k2", "mine".into()).await.unwrap_err();
+    assert!(matches!(error, Error::Ambiguous { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn who_uses_the_store_directly_is_told_which_bucket_failed() {
+    let (bucket, faults) = faulty();
+    faults.always(Op::Get, Fault::Unavailable);
+    faults.always(Op::List, Fault::Unavailable);
+    faults.always(Op::Put, Fault::OutOfSpace);
+    let (store, key) = (bucket.store(), Path::from("k"));
+    let listed: Result<Vec<_>, _> = futures::TryStreamExt::try_collect(store.list(None)).await;
+    let written = store.put(&key, "v".into()).await.map(drop).unwrap_err();
+    assert_eq!(skein_storage::store_error_kind(&written), ErrorKind::ResourceExhausted);
+    for error in [store.get(&key).await.map(drop).unwrap_err(), store.head(&key).await.map(drop).unwrap_err(), written]
+    {
+        assert!(error.to_string().contains("'k' in bucket 'shaky' failed"), "{error}");
+    }
+    assert!(listed.unwrap_err().to_string().contains("in bucket 'shaky' failed"));
+}
+
+#[tokio::test]
+async fn below_a_prefix_an_object_is_known_by_the_key_it_was_asked_for() {
+    let store = object_store::prefix::PrefixStore::new(InMemory::new(), "some/prefix");
+    let bucket = Bucket::from_store("lake", Arc::new(store));
+    bucket.put_new("a/b", "x".into()).await.unwrap();
+    let key = Path::from("a/b");
+    assert_eq!(bucket.store().head(&key).await.unwrap().location, key);
+    assert_eq!(bucket.store().get(&key).await.unwrap().meta.location, key);
 }
 
 #[tokio::test]

@@ -68,3 +68,12 @@ def test_the_guide_from_top_to_bottom(tmp_path: Path) -> None:
                 check=False,
             )
             assert run.returncode == 0, f"docs/guide.md:{line}\n{code}\n{run.stdout}\n{run.stderr}"
+
+
+@pytest.mark.parametrize("line", [line for line, _ in blocks("object-stores.md", "toml")])
+def test_a_configuration_of_object_stores_md(tmp_path: Path, line: int) -> None:
+    (tmp_path / "skein.toml").write_text(dict(blocks("object-stores.md", "toml"))[line])
+    run = subprocess.run(
+        [str(binary()), "config", "check", "--config", "skein.toml"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, f"docs/object-stores.md:{line}\n{run.stdout}{run.stderr}"

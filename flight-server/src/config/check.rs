@@ -5,6 +5,7 @@ use super::{AuthMode, ConfigError, Loaded};
 /// What is wrong with how the keys fit together.
 pub(super) fn check(loaded: &Loaded) -> Vec<ConfigError> {
     let mut found = Vec::new();
+    data(loaded, &mut found);
     tls(loaded, &mut found);
     exposure(loaded, &mut found);
     ranges(loaded, &mut found);
@@ -15,6 +16,18 @@ type Found = Vec<(&'static str, String)>;
 
 fn at(loaded: &Loaded, key: &str, message: String) -> ConfigError {
     ConfigError { key: key.to_owned(), origin: loaded.origin(key).clone(), message }
+}
+
+/// A URL taken for a path would put the data into a folder of that odd name.
+fn data(loaded: &Loaded, found: &mut Found) {
+    let data = loaded.config.storage.data.to_string_lossy();
+    if let Some((scheme, _)) = data.split_once("://") {
+        let message = format!(
+            "is a folder of this machine, and \"{data}\" is a URL of {scheme}; write it as the url of a bucket: \
+             [storage.buckets.lake] with url = \"{data}\", or the variable SKEIN__STORAGE__BUCKETS__LAKE__URL"
+        );
+        found.push(("storage.data", message));
+    }
 }
 
 fn tls(loaded: &Loaded, found: &mut Found) {
@@ -98,6 +111,15 @@ mod tests {
         assert!(text.contains("s.toml:2: server.listen: 0.0.0.0:8815 is reachable from other machines"), "{text}");
         assert!(text.contains("no login") && text.contains("no TLS"), "{text}");
         assert_eq!(errors("[server]\nlisten = \"0.0.0.0:8815\"\nallow_insecure_remote = true\n"), "");
+    }
+
+    #[test]
+    fn a_url_is_no_data_folder() {
+        let text = errors("[storage]\ndata = \"s3://lake/skein\"\n");
+        assert!(
+            text.contains("s.toml:2: storage.data: is a folder") && text.contains("[storage.buckets.lake]"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
+use object_store::memory::InMemory;
 use skein_ingest::*;
 use skein_model::{ErrorKind, Kind};
+use skein_storage::{
+    Bucket,
+    fault::{Fault, FaultStore, Op},
+};
 
 use crate::support::*;
 
@@ -225,6 +230,30 @@ async fn a_failed_ingest_leaves_no_list_of_rejects() {
     let text = format!("a\n1\nx\n{}\"", "2\n".repeat(10));
     let given = FileOptions { on_bad_row: OnBadRow::Skip, sample_rows: 1, ..options("f.csv") };
     world.refused("t", text, given).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_takes_the_list_of_rejects_along() {
+    let store = FaultStore::new(Arc::new(InMemory::new()));
+    let world = World::over(Bucket::from_store("lake", store.clone())).await;
+    let given = || FileOptions { on_bad_row: OnBadRow::Skip, sample_rows: 1, ..options("f.csv") };
+    world.file("t", IngestMode::Create, "a\n1\n", given()).await.unwrap();
+    store.always(Op::Create, Fault::OutOfSpace);
+    let error = world.file("t", IngestMode::Append, "a\n2\nx\n", given()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+    world.nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_does_not_take_the_list_of_rejects_is_named() {
+    let store = FaultStore::new(Arc::new(InMemory::new()));
+    let world = World::over(Bucket::from_store("lake", store.clone())).await;
+    let given = || FileOptions { on_bad_row: OnBadRow::Skip, sample_rows: 1, ..options("f.csv") };
+    world.file("t", IngestMode::Create, "a\n1\n", given()).await.unwrap();
+    store.always(Op::Put, Fault::Unavailable);
+    let error = world.file("t", IngestMode::Append, "a\nx\n", given()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("in bucket 'lake' failed"), "{error}");
 }
 
 #[tokio::test]

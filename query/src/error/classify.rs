@@ -104,27 +104,21 @@ fn parquet(error: &ParquetError) -> ErrorKind {
     match error {
         ParquetError::NYI(_) => ErrorKind::Unimplemented,
         ParquetError::External(inner) => source(inner.as_ref()),
+        ParquetError::General(text) if is_unread_footer(text) => ErrorKind::Unavailable,
         // The enum is non-exhaustive; what is left says that the bytes are not what a Parquet file holds.
         _ => ErrorKind::Corrupt,
     }
 }
 
+/// DataFusion keeps only the words when a footer cannot be fetched. A store that failed is no damaged file.
+fn is_unread_footer(text: &str) -> bool {
+    text.starts_with("Failed to fetch metadata for file") && text.contains("Object Store error: Generic")
+}
+
 fn object_store(error: &object_store::Error) -> ErrorKind {
     match error {
-        object_store::Error::NotFound { .. } => ErrorKind::NotFound,
-        object_store::Error::InvalidPath { .. } => ErrorKind::InvalidInput,
-        object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. } => {
-            ErrorKind::Unimplemented
-        }
-        object_store::Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
-        object_store::Error::Precondition { .. } | object_store::Error::NotModified { .. } => ErrorKind::Conflict,
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            ErrorKind::PermissionDenied
-        }
-        object_store::Error::UnknownConfigurationKey { .. } => ErrorKind::InvalidInput,
         object_store::Error::JoinError { .. } => ErrorKind::Internal,
-        // The enum is non-exhaustive; a store that fails without saying why may work again later.
-        _ => ErrorKind::Unavailable,
+        error => skein_storage::store_error_kind(error),
     }
 }
 
@@ -195,6 +189,25 @@ mod tests {
         let back = Error::from(wrapped);
         assert!(matches!(back, Error::NotFound(_)), "{back:?}");
         assert_eq!(back.to_string(), "table 'x' does not exist");
+    }
+
+    #[test]
+    fn a_bucket_that_refuses_the_server_is_no_fault_of_the_client() {
+        let refused = object_store::Error::PermissionDenied { path: "k".to_owned(), source: "403".into() };
+        assert_eq!(Error::from(DataFusionError::from(refused)).kind(), ErrorKind::Unavailable);
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let full = object_store::Error::Generic { store: "local", source: full.into() };
+        assert_eq!(Error::from(DataFusionError::from(full)).kind(), ErrorKind::ResourceExhausted);
+    }
+
+    #[test]
+    fn a_footer_that_could_not_be_fetched_is_not_damaged() {
+        let text = "Failed to fetch metadata for file a.parquet: Object Store error: Generic bucket error: get failed";
+        let error = DataFusionError::from(ParquetError::General(text.to_owned()));
+        assert_eq!(Error::from(error).kind(), ErrorKind::Unavailable);
+        let text = "Failed to fetch metadata for file a.parquet: Parquet error: Invalid footer";
+        let error = DataFusionError::from(ParquetError::General(text.to_owned()));
+        assert_eq!(Error::from(error).kind(), ErrorKind::Corrupt);
     }
 
     #[test]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from support.stores import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 60
@@ -22,13 +23,6 @@ def binary() -> Path:
     if named := os.environ.get("SKEIN_BIN"):
         return Path(named)
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "skein"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:
