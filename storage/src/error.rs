@@ -126,7 +126,7 @@ pub fn store_error_kind(error: &StoreError) -> ErrorKind {
 
 fn advice(error: &StoreError) -> &'static str {
     if is_out_of_space(error) {
-        return "; the device or quota is full, free some space and try again";
+        return "; the device, the quota or the limit of file sizes is used up, make some room and try again";
     }
     match error {
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
@@ -137,7 +137,9 @@ fn advice(error: &StoreError) -> &'static str {
 }
 
 fn is_out_of_space(error: &(dyn StdError + 'static)) -> bool {
-    io_error(error).is_some_and(|e| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    // A file that is too large is one beyond the file system's, or the process's own (`ulimit -f`), limit.
+    io_error(error).is_some_and(|e| matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge))
 }
 
 /// The first I/O error in the chain of causes.

@@ -1,5 +1,7 @@
 //! Runs a stream of batches through the encoder in a task of its own, a few messages ahead of the network.
 
+use std::panic::AssertUnwindSafe;
+
 use arrow::{
     array::RecordBatch,
     datatypes::{Schema, SchemaRef},
@@ -7,7 +9,7 @@ use arrow::{
 };
 use arrow_ipc::writer::{CompressionContext, DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteOptions};
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
 use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::Instrument;
@@ -17,6 +19,7 @@ use super::{
     batch::{self, Message},
     frame::frame,
 };
+use crate::status;
 
 /// Messages that may wait for the network. The producer stops pulling from the query when they do.
 const MESSAGES_AHEAD: usize = 4;
@@ -40,7 +43,11 @@ pub(super) fn spawn(
     let task = async move {
         // Select, so that a client that goes away while the query computes ends the query at once.
         tokio::select! {
-            end = run(&schema, batches, &options, &sender) => drop(sender.send(Item::End(end)).await),
+            end = AssertUnwindSafe(run(&schema, batches, &options, &sender)).catch_unwind() => {
+                // Nobody waits for this task, so its panic would be lost, and the client without the id to ask for.
+                let end = end.unwrap_or_else(|payload| status::panicked(&*payload));
+                drop(sender.send(Item::End(end)).await);
+            }
             () = sender.closed() => (),
         }
     };
@@ -86,7 +93,7 @@ impl From<Status> for Failure {
 
 impl From<ArrowError> for Failure {
     fn from(error: ArrowError) -> Self {
-        Self(Status::internal(format!("the result could not be encoded: {error}")))
+        Self(status::internal(&format!("the result could not be encoded: {error}")))
     }
 }
 

@@ -1,13 +1,15 @@
-//! What every request passes on its way in and out, from the outside: panic catching, then the request log with its
-//! metrics, then login. Each is a tower layer around all services of the port.
+//! What every request passes on its way in and out, from the outside: the request log with its metrics, then panic
+//! catching, then login. Each is a tower layer around all services of the port.
 
+mod around;
 mod gate;
 mod log;
 mod panic;
 
-pub use gate::GateLayer;
-pub use log::LogLayer;
-pub use panic::PanicLayer;
+pub use around::{Around, Layer};
+pub use gate::Gate;
+pub use log::Log;
+pub use panic::CatchPanic;
 
 use std::{convert::Infallible, pin::Pin};
 

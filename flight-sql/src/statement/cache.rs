@@ -10,7 +10,7 @@ use std::{
 };
 
 use moka::future::Cache;
-use skein_model::SessionId;
+use skein_model::{QueryId, SessionId};
 use skein_query::Plan;
 
 use super::Parameters;
@@ -48,6 +48,8 @@ pub(crate) struct Statements {
     parameters: Cache<String, Parameters>,
     /// Tickets of updates that ran.
     spent: Cache<String, ()>,
+    /// Names this memory: another process, or this server after a restart, has another one.
+    run: String,
     /// How many times something changed on this server.
     changes: AtomicU64,
 }
@@ -73,6 +75,7 @@ impl Statements {
                 .build(),
             // Twice as long as a ticket is valid, so that no valid ticket is forgotten.
             spent: Cache::builder().max_capacity(1 << 20).time_to_live(options.ticket_ttl * 2).build(),
+            run: QueryId::generate().to_string(),
             changes: AtomicU64::new(0),
         }
     }
@@ -111,6 +114,11 @@ impl Statements {
 
     pub(crate) async fn parameters(&self, id: &str) -> Option<Parameters> {
         self.parameters.get(id).await
+    }
+
+    /// What the ticket of an update says, so that only the server that can know whether it ran runs it.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
     }
 
     /// True the first time it is asked for an id.
