@@ -3,16 +3,21 @@
 use datafusion::common::Column;
 
 /// How alike two names must be (1.0: the same) to be worth suggesting.
-const ALIKE: f64 = 0.6;
+const ALIKE: f64 = 0.65;
+/// The same for functions, of which there are so many that something is always a little alike.
+const ALIKE_FUNCTION: f64 = 0.7;
 /// Names that an error lists; more would bury what it says.
 const MOST_LISTED: usize = 20;
 
 /// The name among `known` that `wanted` may have been meant to be.
 pub(crate) fn closest<T: AsRef<str>>(wanted: &str, known: impl IntoIterator<Item = T>) -> Option<T> {
-    let wanted = wanted.to_lowercase();
-    let score = |name: &str| strsim::normalized_damerau_levenshtein(&wanted, &name.to_lowercase());
+    let score = |name: &str| likeness(wanted, name);
     let scored = known.into_iter().map(|name| (score(name.as_ref()), name)).filter(|(score, _)| *score >= ALIKE);
     scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
+fn likeness(wanted: &str, name: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(&wanted.to_lowercase(), &name.to_lowercase())
 }
 
 /// Names for an error to list, the first ones when there are many.
@@ -36,28 +41,38 @@ pub(crate) fn no_such_column(wanted: &Column, known: &[Column]) -> String {
     let names = candidates.iter().map(|column| column.name.as_str());
     match closest(&wanted.name, names).and_then(|name| candidates.iter().find(|column| column.name == name)) {
         Some(column) if column.name.eq_ignore_ascii_case(&wanted.name) && column.name != wanted.name => {
-            format!("{missing}; did you mean {}? Without double quotes a name is taken in lower case", quoted(column))
+            let name = bare(column);
+            format!("{missing}; did you mean {name}? Without double quotes a name is taken in lower case")
         }
-        Some(column) => format!("{missing}; did you mean '{}'?", column.quoted_flat_name()),
+        Some(column) => {
+            let unique = known.iter().filter(|other| other.name == column.name).count() == 1;
+            let name = if unique && wanted.relation.is_none() { bare(column) } else { column.quoted_flat_name() };
+            format!("{missing}; did you mean '{name}'?")
+        }
         None if candidates.is_empty() => format!("{missing}; the statement has no table to take columns from"),
         None => {
-            let names: Vec<String> = candidates.iter().map(|column| column.quoted_flat_name()).collect();
+            let one_table = candidates
+                .iter()
+                .all(|column| Some(&column.relation) == candidates.first().map(|first| &first.relation));
+            let name = |column: &&Column| if one_table { bare(column) } else { column.quoted_flat_name() };
+            let names: Vec<String> = candidates.iter().map(name).collect();
             format!("{missing}; there are {}", listed(&names))
         }
     }
 }
 
-fn quoted(column: &Column) -> String {
-    format!("\"{}\"", column.name.replace('"', "\"\""))
+/// A column's name without its table, in the quotes it needs.
+fn bare(column: &Column) -> String {
+    Column::from_name(&column.name).quoted_flat_name()
 }
 
 /// DataFusion's words about an unknown function, made ours: it always has a suggestion, also where nothing is near.
 pub(crate) fn no_such_function(text: &str) -> Option<String> {
     let (name, rest) = text.strip_prefix("Invalid function '")?.split_once('\'')?;
     let theirs = rest.split('\'').nth(1).unwrap_or_default();
-    let advice = match closest(name, [theirs]) {
-        Some(near) => format!("did you mean '{near}'?"),
-        None => "SHOW FUNCTIONS lists them".to_owned(),
+    let advice = match likeness(name, theirs) >= ALIKE_FUNCTION {
+        true => format!("did you mean '{theirs}'?"),
+        false => "SHOW FUNCTIONS lists them".to_owned(),
     };
     Some(format!("function '{name}' does not exist; {advice}"))
 }
@@ -76,12 +91,9 @@ mod tests {
 
     #[test]
     fn the_nearest_column_is_named_with_its_table() {
-        assert_eq!(said("carier"), "column 'carier' does not exist; did you mean 'flights.carrier'?");
+        assert_eq!(said("carier"), "column 'carier' does not exist; did you mean 'carrier'?");
         assert_eq!(said("planes.tailnm"), "column 'planes.tailnm' does not exist; did you mean 'planes.tailnum'?");
-        assert_eq!(
-            said("planes.carrier"),
-            "column 'planes.carrier' does not exist; there are planes.tailnum, planes.\"Model\""
-        );
+        assert_eq!(said("planes.carrier"), "column 'planes.carrier' does not exist; there are tailnum, \"Model\"");
     }
 
     #[test]

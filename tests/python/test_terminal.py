@@ -12,6 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 from support.server import Server, binary
+from support.terminal import Shell
 
 PASSWORD = "correct horse battery staple"
 #: What moves the cursor or colours text; tests read the words.
@@ -56,25 +57,15 @@ class Terminal:
         return self.child.exitstatus, ESCAPES.sub("", self.child.before)
 
 
-class Shell(Terminal):
-    """The SQL shell."""
+def open_shell(server: Server, **more: str) -> Shell:
+    shell = Shell(str(binary()), ["sql"], environment(server, **more), server.folder)
+    shell.ready(1)
+    return shell
 
-    PROMPT = "skein> "
 
-    def __init__(self, server: Server, **more: str) -> None:
-        super().__init__(server, "sql", **more)
-        self.expect(r"\\q leaves")
-        self.expect(self.PROMPT)
-
-    def run(self, statement: str, until: str | None = None) -> str:
-        """Types a line; what is shown up to the next prompt (or `until`)."""
-        self.line(statement)
-        self.expect(until or r"\r\n(?s:.*?)" + self.PROMPT)
-        return ESCAPES.sub("", self.child.before + self.child.after)
-
-    def leave(self) -> int:
-        self.line("\\q")
-        return self.end()[0]
+def leave(shell: Shell) -> int:
+    shell.send("\\q\r")
+    return shell.end()
 
 
 @pytest.fixture
@@ -170,74 +161,70 @@ def test_ctrl_c_ends_a_command_that_waits_for_an_answer(fresh: Server) -> None:
 
 
 def test_the_shell_answers_describes_and_goes_on_after_errors(fresh: Server) -> None:
-    shell = Shell(fresh)
-    assert "done" in shell.run("CREATE TABLE flights (carrier TEXT, dep_delay BIGINT);")
-    assert "2 rows affected" in shell.run("INSERT INTO flights VALUES ('UA', 2), ('AA', 7);")
-    shell.line("SELECT carrier,")
-    shell.line("  dep_delay * 6 AS delay")
-    shown = shell.run("FROM flights WHERE dep_delay = 7;")
+    shell = open_shell(fresh)
+    assert "0 rows affected" in shell.run("CREATE TABLE flights (carrier TEXT, dep_delay BIGINT);\r")
+    assert "2 rows affected" in shell.run("INSERT INTO flights VALUES ('UA', 2), ('AA', 7);\r")
+    shown = shell.run("SELECT carrier,\r  dep_delay * 6 AS delay\rFROM flights WHERE dep_delay = 7;\r")
     assert re.search(r"│ AA +│ +42 │", shown), shown
-    shown = shell.run("SELECT carier FROM flights;")
-    assert "error: column 'carier' does not exist" in shown and "hint: did you mean 'flights.carrier'?" in shown
-    shown = shell.run("SELECT * FROM flihgts;")
+    shown = shell.run("SELECT carier FROM flights;\r")
+    assert "error: column 'carier' does not exist" in shown and "hint: did you mean 'carrier'?" in shown
+    shown = shell.run("SELECT * FROM flihgts;\r")
     assert "error: table 'public.flihgts' does not exist" in shown and "hint: did you mean 'public.flights'?" in shown
-    assert "flights" in shell.run("\\dt") and "dep_delay" in shell.run("\\d flights")
-    assert "public" in shell.run("\\l")
-    assert "hint: did you mean \\timing?" in shell.run("\\timng")
-    assert "time: " in shell.run("\\timing on") + shell.run("SELECT 1;")
-    assert "x\r\n1\r\n".replace("\r", "") in shell.run("\\format csv") + shell.run("SELECT 1 AS x;")
-    assert shell.leave() == 0
+    assert "flights" in shell.run("\\dt\r") and "dep_delay" in shell.run("\\d flights\r")
+    assert "public" in shell.run("\\l\r")
+    assert "hint: did you mean \\timing?" in shell.run("\\timng\r")
+    shell.run("\\timing on\r")
+    assert re.search(r"1 row\ntime: [\d.]+ ms", shell.run("SELECT 1;\r"))
+    assert "x\n1\n" in shell.run("\\format csv\r") + shell.run("SELECT 1 AS x;\r")
+    assert leave(shell) == 0
 
 
 def test_tab_completes_tables_columns_and_commands(fresh: Server) -> None:
     ask(fresh, "CREATE TABLE migrations (bird TEXT, wingspan_cm BIGINT)")
     ask(fresh, "INSERT INTO migrations VALUES ('crane', 220)")
-    shell = Shell(fresh)
+    shell = open_shell(fresh)
     time.sleep(1)  # names are fetched in the background
-    assert "│ crane" in shell.run("SELECT bi\t FROM migrations;") or "│ crane" in shell.run("SELECT bird FROM migr\t;")
-    assert re.search(r"│ +220 │", shell.run("SELECT migrations.wing\t FROM migr\t;"))
+    assert "│ crane" in shell.run("SELECT bird FROM migr\t;\r")
+    assert re.search(r"│ +220 │", shell.run("SELECT migrations.wing\t FROM migr\t;\r"))
     # A table that was made in the shell is known at once.
-    shell.run("CREATE TABLE observations AS SELECT 5 AS seen;")
+    shell.run("CREATE TABLE observations AS SELECT 5 AS seen;\r")
     time.sleep(1)
-    assert re.search(r"│ +5 │", shell.run("SELECT * FROM observ\t;"))
-    assert "wingspan_cm" in shell.run("\\d migr\t")
-    assert shell.leave() == 0
+    assert re.search(r"│ +5 │", shell.run("SELECT * FROM observ\t;\r"))
+    assert "wingspan_cm" in shell.run("\\d migr\t\r")
+    assert "skein> \\timing" in shell.run("\\ti\t\r")
+    assert leave(shell) == 0
 
 
 def test_the_shell_remembers_what_was_typed(fresh: Server, tmp_path: Path) -> None:
     history = str(tmp_path / "state" / "history")
-    shell = Shell(fresh, SKEIN_HISTORY=history)
-    shell.run("SELECT 41 + 1 AS first_of_all;")
-    shell.run(" SELECT 'not for the history';")
-    assert shell.leave() == 0
-    shell = Shell(fresh, SKEIN_HISTORY=history)
-    shell.type("\x1b[A\x1b[A")  # \q, then the statement
-    assert "42" in shell.run("")
-    assert shell.leave() == 0
+    shell = open_shell(fresh, SKEIN_HISTORY=history)
+    shell.run("SELECT 41 + 1 AS first_of_all;\r")
+    shell.run(" SELECT 'not for the history';\r")
+    assert leave(shell) == 0
+    shell = open_shell(fresh, SKEIN_HISTORY=history)
+    assert "42" in shell.run("\x1b[A\x1b[A\r")  # past the \\q
+    assert leave(shell) == 0
     text = Path(history).read_text()
     assert "first_of_all" in text and "not for the history" not in text
 
 
 def test_ctrl_c_cancels_a_running_statement_here_and_on_the_server(fresh: Server) -> None:
-    shell = Shell(fresh)
+    shell = open_shell(fresh)
     numbers = "generate_series(1, 100000) a CROSS JOIN generate_series(1, 10000000) b"
-    shell.line(f"SELECT count(*) FROM {numbers} WHERE a.value * b.value = -1;")
+    shell.send(f"SELECT count(*) FROM {numbers} WHERE a.value * b.value = -1;\r")
     running = "SELECT count(*) AS n FROM system.queries WHERE state = 'running' AND sql LIKE '%CROSS%' AND sql NOT LIKE '%system.%'"
     deadline = time.monotonic() + 30
     while ask(fresh, running) != "n\n1\n":
         assert time.monotonic() < deadline, "the statement never ran"
-    shell.type("\x03")
-    shell.expect("error: cancelled")
-    shell.expect(Shell.PROMPT)
+    assert "error: cancelled" in shell.run("\x03")
     deadline = time.monotonic() + 30
     while ask(fresh, running) != "n\n0\n":
         assert time.monotonic() < deadline, "the statement still runs on the server"
     # What is typed and not run yet is thrown away, and the shell stays.
-    shell.type("SELECT nonsense\x03")
-    shell.expect(Shell.PROMPT)
-    assert "42" in shell.run("SELECT 6 * 7 AS x;")
-    shell.type("\x04")
-    assert shell.end()[0] == 0
+    assert "(\\q or Ctrl-D leaves)" in shell.run("SELECT nonsense\x03")
+    assert "42" in shell.run("SELECT 6 * 7 AS x;\r")
+    shell.send("\x04")
+    assert shell.end() == 0
 
 
 # ---- progress --------------------------------------------------------------------------------------------------------
@@ -258,7 +245,7 @@ def test_an_ingest_on_a_terminal_shows_rows_bytes_and_rate(fresh: Server, large_
     terminal.expect(r"3,000,000 rows into public\.numbers")
     shown = ESCAPES.sub("\n", terminal.child.before)
     bars = [line for line in shown.split("\n") if "large.csv [" in line]
-    assert len(bars) > 3, shown
+    assert len(bars) >= 2, shown
     assert any(re.search(r"\[=+>? *\] [\d.]+ MiB/[\d.]+ MiB [\d,]+ rows [\d.]+ MiB/s", bar) for bar in bars), bars[-5:]
     assert terminal.end()[0] == 0
 

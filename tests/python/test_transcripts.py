@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pexpect
-import pyte
 from support import nyc
 from support.server import ROOT, Server, binary
+from support.terminal import Shell
 
 PAGE = ROOT / "docs" / "transcripts.md"
 BLOCK = re.compile(r"^```(serve|console|shell)\n(.*?)^```$", re.M | re.S)
@@ -36,7 +36,7 @@ SHELL = [
     "\\d airlines\r",
     "\\timing on\r",
     "SELECT max(dep_delay) AS worst FROM flights;\r",
-    "\\q\r",
+    "\\timing off\r",
 ]
 
 
@@ -82,39 +82,18 @@ class Sessions:
         return shown
 
     def shell(self, _: str) -> str:
-        screen = pyte.Screen(120, 120)
-        stream = pyte.Stream(screen)
-        child = pexpect.spawn(
-            str(binary()),
-            ["sql"],
-            env=self.env | {"SKEIN_HISTORY": ""},
-            cwd=str(self.folder),
-            encoding="utf-8",
-            timeout=60,
-            dimensions=(120, 120),
-        )
-        child.logfile_read = Feed(stream)
-        child.delaybeforesend = 1  # names are fetched in the background, and a statement has to run to be cancelled
-        child.expect("skein> ")
+        shell = Shell(str(binary()), ["sql"], self.env | {"SKEIN_HISTORY": ""}, self.folder)
+        shell.ready(1)
+        time.sleep(1)  # names are fetched in the background
         for keys in SHELL:
-            child.send(keys)
-            if keys != "\\q\r" and "CROSS JOIN" not in keys:
-                child.expect(r"skein> (?=\x1b|$)")
-        child.expect(pexpect.EOF)
-        return self.page("\n".join(line.rstrip() for line in screen.display).rstrip() + "\n")
-
-
-class Feed:
-    """Hands what a terminal shows to the emulator."""
-
-    def __init__(self, stream: pyte.Stream) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        self._stream.feed(text)
-
-    def flush(self) -> None:
-        pass
+            if "CROSS JOIN" in keys:
+                shell.send(keys)
+                time.sleep(2)  # it has to run to be cancelled
+            else:
+                shell.run(keys)
+        shell.send("\\q\r")
+        shell.end()
+        return self.page("$ skein sql\n" + shell.text())
 
 
 def compared(text: str) -> str:

@@ -104,8 +104,18 @@ impl From<Error> for Failure {
 /// What is wrong and what to do about it, in a message of the server's that says both: after its last semicolon, unless that
 /// one stands inside of quotes, which is where messages put what a user sent.
 fn advised(message: &str) -> Option<(&str, &str)> {
-    let whole = |text: &str| ['\'', '"'].iter().all(|quote| text.matches(*quote).count() % 2 == 0);
-    message.rsplit_once("; ").filter(|(cause, advice)| whole(cause) && whole(advice))
+    message.rsplit_once("; ").filter(|(cause, advice)| has_whole_quotes(cause) && has_whole_quotes(advice))
+}
+
+/// Whether all quotes are in pairs. An apostrophe between letters is none.
+fn has_whole_quotes(text: &str) -> bool {
+    let characters: Vec<char> = text.chars().collect();
+    let letter = |at: Option<usize>| at.and_then(|at| characters.get(at)).is_some_and(|c| c.is_alphanumeric());
+    let quotes = |wanted: char| {
+        let found = characters.iter().enumerate().filter(|(_, c)| **c == wanted);
+        found.filter(|(at, _)| !(letter(at.checked_sub(1)) && letter(Some(at + 1)))).count()
+    };
+    quotes('\'') % 2 == 0 && quotes('"') % 2 == 0
 }
 
 /// What to do about an answer of the server, where the server's own message cannot know it.
@@ -166,6 +176,9 @@ mod tests {
         let told = Failure::from(Error::from(Status::not_found("table 'x' does not exist; did you mean 'y'?")));
         assert_eq!(told.cause.as_deref(), Some("table 'x' does not exist"));
         assert_eq!((told.exit(), told.hint.as_deref()), (Exit::NotFound, Some("did you mean 'y'?")));
+        let column = "line 3: cannot read 'a lot'; correct it or declare the column's type";
+        let column = Failure::from(Error::from(Status::invalid_argument(column)));
+        assert_eq!(column.hint.as_deref(), Some("correct it or declare the column's type"));
         let bare = Failure::from(Error::from(Status::not_found("table 'x' does not exist")));
         assert!(bare.hint.unwrap().contains("skein ls"));
         let denied = Failure::from(Error::from(Status::permission_denied("location '/x' is out of bounds")));

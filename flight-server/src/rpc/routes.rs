@@ -31,8 +31,8 @@ pub struct FlightRoutes {
 impl FlightRoutes {
     /// The service over `state`.
     pub fn new(state: Arc<State>) -> Self {
-        let handshake = FlightServiceServer::new(FlightApi::new(Arc::clone(&state)))
-            .max_decoding_message_size(MAX_HANDSHAKE_BYTES);
+        let handshake =
+            FlightServiceServer::new(FlightApi::new(Arc::clone(&state))).max_decoding_message_size(MAX_HANDSHAKE_BYTES);
         let codec = FlightServiceServer::new(FlightApi::new(Arc::clone(&state)))
             .max_decoding_message_size(state.max_message_bytes)
             .max_encoding_message_size(usize::MAX)

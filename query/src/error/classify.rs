@@ -139,7 +139,11 @@ fn io(error: &io::Error) -> ErrorKind {
         io::ErrorKind::NotFound => ErrorKind::NotFound,
         io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => ErrorKind::Corrupt,
-        _ => ErrorKind::Unavailable,
+        // A store's error that went through a writer comes back wrapped.
+        _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<object_store::Error>()) {
+            Some(inner) => object_store(inner),
+            None => ErrorKind::Unavailable,
+        },
     }
 }
 
@@ -193,6 +197,16 @@ mod tests {
         assert_eq!(Error::from(full).kind(), ErrorKind::ResourceExhausted);
         let zero = DataFusionError::from(ArrowError::DivideByZero);
         assert_eq!(Error::from(zero).kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_full_disk_is_one_also_behind_a_writer() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let store = || object_store::Error::Generic { store: "test", source: Box::new(full()) };
+        let wrapped = ParquetError::External(Box::new(io::Error::other(store())));
+        for error in [DataFusionError::from(full()), store().into(), wrapped.into()] {
+            assert_eq!(Error::from(error).kind(), ErrorKind::ResourceExhausted);
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ fn failures_say_what_happened_what_to_do_and_have_exit_codes() {
         assert_eq!(said, format!("error: {cause}\nhint: {hint}\n"));
     }
     for (sql, cause, hint) in [
-        ("SELECT aa FROM flights", "column 'aa' does not exist", "there are flights.a"),
+        ("SELECT aa FROM flights", "column 'aa' does not exist", "there are a"),
         (
             "SELECT f.carier FROM (SELECT 1 AS carrier) f",
             "column 'f.carier' does not exist",
@@ -156,7 +156,7 @@ fn bad_rows_and_bad_files_are_the_callers_choice() {
     let output =
         server.command(&["ingest", "dirty.csv", "--into", "t", "--on-bad-row", "skip", "--type", "id=bigint"]).output();
     let output = output.unwrap();
-    assert!(stdout(&output).contains("1 rows skipped") && stderr(&output).contains("two"), "{output:?}");
+    assert!(stdout(&output).contains("1 row skipped") && stderr(&output).contains("two"), "{output:?}");
     assert_eq!(server.csv("SELECT count(*) AS n FROM t"), "n\n3\n");
 }
 

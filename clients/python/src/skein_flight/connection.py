@@ -132,9 +132,12 @@ class Connection:
         self._log_in(self.flight)
         if self._adbc is not None:
             # The same connection goes on with the new token; its cookie leads back into the same session.
+            header = "adbc.flight.sql.rpc.call_header.authorization"
             token = self._authorization[0][1].decode()
             with translated():
-                self._adbc.adbc_connection.set_options(**{"adbc.flight.sql.rpc.call_header.authorization": token})
+                # The driver adds to the values of a header, and takes an empty one for an order to forget them.
+                self._adbc.adbc_connection.set_options(**{header: ""})
+                self._adbc.adbc_connection.set_options(**{header: token})
 
     def _logged_in(self, attempt: Callable[[], T]) -> T:
         """Runs `attempt`, and once more after a new login when the server does not know the session any more. The server
