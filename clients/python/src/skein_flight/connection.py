@@ -175,13 +175,16 @@ class Connection:
         """
 
         def attempt() -> int | None:
+            rows: int | None
             with self.adbc.cursor() as cursor:
                 if params is None:
                     cursor.adbc_statement.set_sql_query(statement)
-                    return cursor.adbc_statement.execute_update()
+                    rows = cursor.adbc_statement.execute_update()
+                    return rows
                 many = len(params) > 0 and all(isinstance(row, list | tuple) for row in params)
                 cursor.executemany(statement, params if many else [params])
-                return cursor.rowcount
+                rows = cursor.rowcount
+                return rows
 
         rows = self._logged_in(attempt)
         return rows if rows is not None and rows >= 0 else None
