@@ -24,6 +24,12 @@ pub enum Error {
         "this statement has run already; its ticket works once, so that nothing is written twice. Send the statement again to run it again"
     )]
     AlreadyRun,
+    /// The ticket of an update was made by another server, or by this one before it restarted.
+    #[error(
+        "the ticket of this update is from another server, or from before this one restarted, so whether it has run is not known here; nothing was changed now. \
+         Look whether its change is there, and send the statement again if not"
+    )]
+    ElsewhereRun,
     /// Bound parameters were kept on a server that has forgotten them.
     #[error(
         "the parameters bound to this statement are gone from the server (it restarted, or they were unused for long); bind them again"
@@ -82,7 +88,7 @@ impl Kind for Error {
         match self {
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::Unimplemented { .. } => ErrorKind::Unimplemented,
-            Self::AlreadyRun => ErrorKind::Conflict,
+            Self::AlreadyRun | Self::ElsewhereRun => ErrorKind::Conflict,
             Self::ParametersGone | Self::StatementGone => ErrorKind::NotFound,
             Self::Query(error) => error.kind(),
             Self::Proto(error) => error.kind(),

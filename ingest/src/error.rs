@@ -230,7 +230,8 @@ impl fmt::Display for Carried {
 impl std::error::Error for Carried {}
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 fn advice(error: &io::Error) -> &'static str {

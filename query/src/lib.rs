@@ -18,6 +18,7 @@ mod scan;
 mod session;
 mod sql;
 mod statement;
+mod suggest;
 mod system;
 
 pub use config::EngineConfig;

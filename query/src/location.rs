@@ -69,7 +69,7 @@ impl Location {
         if !allow_local {
             return Err(Error::Denied(format!(
                 "location '{text}' is on the server's own file system, which SQL may not reach; use a path in a bucket, \
-                 or set query.allow_local_paths = true"
+                 or have the server's administrator set query.local_paths = \"allow\""
             )));
         }
         check_segments(path, text)?;

@@ -156,7 +156,7 @@ pub(crate) fn root(error: &StoreError) -> &StoreError {
 pub(crate) fn advice(error: &StoreError) -> &'static str {
     let error = root(error);
     if is_out_of_space(error) {
-        return "; the device or quota is full, free some space and try again";
+        return "; the device, the quota or the limit of file sizes is used up, make some room and try again";
     }
     if has_no_place(error) {
         return "; create that bucket at the store, or correct the url and endpoint that are configured";
@@ -191,7 +191,9 @@ pub(crate) fn said(error: &StoreError) -> String {
 }
 
 fn is_out_of_space(error: &(dyn StdError + 'static)) -> bool {
-    io_error(error).is_some_and(|e| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    // A file that is too large is one beyond the file system's, or the process's own (`ulimit -f`), limit.
+    io_error(error).is_some_and(|e| matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge))
 }
 
 /// The first I/O error in the chain of causes.

@@ -3,6 +3,7 @@ same connection goes on working. (Broken files are in test_files.py.)"""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ import adbc_driver_manager.dbapi
 import grpc
 import pyarrow as pa
 import pyarrow.flight as fl
+import pyarrow.parquet as pq
 import pytest
+import skein_flight
 from support import data, wire
 from support.server import Server
 
@@ -475,6 +478,52 @@ def test_a_full_disk(tiny_disk: Path, tmp_path: Path) -> None:
         assert not exists(client, "too_big")
         put(client, "after", data.small(10))
         assert select(client, "SELECT count(*) AS n FROM after") == [{"n": 10}]
+
+
+def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
+    """As a full disk, without the right to mount one: no file of the server's may grow beyond 4 MB."""
+    import random
+    import resource
+
+    noise = pa.table({"n": range(20), "b": [random.Random(n).randbytes(1 << 20) for n in range(20)]})
+    file = tmp_path / "noise.parquet"
+    pq.write_table(noise, file)
+    full = "(?s)ResourceExhausted|RESOURCE_EXHAUSTED|resource exhausted"
+    server = Server(tmp_path / "server", survive_file_limit=True)
+    with server, skein_flight.connect(server.url) as skein:
+        skein.ingest("kept", noise)
+        def data_files() -> set[Path]:
+            return {path for path in server.data.glob("tables/*/data/*") if path.is_file()}
+
+        before = data_files()
+        unlimited = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (4 << 20, unlimited[1]))
+        attempts = {
+            "by_adbc": lambda: skein.ingest("by_adbc", noise),
+            "by_put": lambda: put(skein.flight, "by_put", noise),
+            "by_file": lambda: skein.ingest_file(file, "by_file"),
+            "by_ctas": lambda: skein.execute("CREATE TABLE by_ctas AS SELECT * FROM kept"),
+            "copied": lambda: skein.execute("COPY (SELECT * FROM kept) TO 'copies/a.parquet' STORED AS PARQUET"),
+        }
+        for name, attempt in attempts.items():
+            with pytest.raises(Exception, match="(?i)too large|used up|limit|full") as caught:
+                attempt()
+            cause = caught.value.__cause__ or caught.value
+            assert re.search(full, repr(cause)), f"{name}: {cause!r}"
+            assert not exists(skein.flight, name)
+        # Nor is there any of their data left. (What was begun of a table that nothing names is for dataset.gc.)
+        findings = skein.action("dataset.verify", {"deep": True})["findings"]
+        assert {finding["kind"] for finding in findings} <= {"orphan"}, findings
+        assert data_files() == before
+        assert not [path for path in (server.data / "copies").rglob("*") if path.is_file()]
+        # Reading goes on, and so does writing what fits.
+        assert skein.sql("SELECT count(*) FROM kept").scalar() == 20
+        assert skein.ingest("small", data.small(10)) == 10
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)
+        for name in ("by_adbc", "by_put", "by_file", "by_ctas"):
+            attempts[name]()
+            assert skein.sql(f"SELECT count(*) FROM {name}").scalar() == 20
+    assert "panicked at" not in server.log()
 
 
 def test_a_bucket_out_of_reach(tmp_path: Path) -> None:

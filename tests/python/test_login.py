@@ -87,6 +87,39 @@ def test_a_token_expires(guarded: Server) -> None:
         skein_flight.connect(guarded.url, token=made["token"])
 
 
+def test_a_connection_logs_in_again_when_its_session_has_expired(tmp_path: Path) -> None:
+    """For each way into the server, also one whose source can be read only once; the session stays the same one."""
+    import time
+
+    env = {"SKEIN__AUTH__SESSION_TOKEN_TTL": "2s"}
+    with Server(tmp_path, env=env) as server:
+        with skein_flight.connect(server.url) as connection:
+            connection.action("user.create", {"name": ADMIN["user"], "password": ADMIN["password"], "admin": True})
+        with skein_flight.connect(server.url, **ADMIN) as connection:
+            connection.ingest("mine", data.small(2), temporary=True)
+            connection.execute("SET timezone = 'Europe/Lisbon'")
+            connection.actions()
+            file = tmp_path / "a.csv"
+            file.write_text("a\n1\n")
+            ways = [
+                lambda: connection.sql("SELECT count(*) FROM mine").scalar() == 2,
+                lambda: connection.execute("CREATE TABLE t (a BIGINT)") == 0,
+                lambda: connection.execute("INSERT INTO t VALUES (?)", [[1], [2]]) == 2,
+                lambda: connection.ingest("one_shot", data.small(5).to_reader()) == 5,
+                lambda: connection.ingest_file(file, "from_file").rows == 1,
+                lambda: connection.action("dataset.verify")["findings"] == [],
+                lambda: len(connection.actions()) > 3,
+                lambda: connection.sql("SHOW timezone").fetchall()[0][-1] == "Europe/Lisbon",
+            ]
+            for number, way in enumerate(ways):
+                time.sleep(3.1)
+                assert way(), f"way {number}"
+            # A password that has changed is not something to try for ever.
+            connection.action("user.set_password", {"name": ADMIN["user"], "password": "quite another one"})
+            with pytest.raises(errors.UnauthenticatedError, match="the user or the password is wrong"):
+                connection.sql("SELECT 1").fetchall()
+
+
 def test_users_are_for_admins(guarded: Server) -> None:
     with skein_flight.connect(guarded.url, **READER) as reader:
         assert reader.sql("SELECT count(*) FROM known").scalar() == 3

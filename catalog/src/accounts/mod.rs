@@ -13,6 +13,7 @@ mod users;
 use chrono::{DateTime, Utc};
 pub use registry::Accounts;
 use secrecy::SecretString;
+use ulid::Ulid;
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,9 @@ pub struct UserInfo {
     pub name: String,
     /// Whether they administer the server.
     pub admin: bool,
+    /// The account with the password it has now. It changes with every new password, and a later user of the same name
+    /// has another one: what was begun with one is over when it is not the account's any more.
+    pub credential: Ulid,
     /// Who created the account.
     pub created_by: String,
     /// When.

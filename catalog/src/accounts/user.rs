@@ -24,6 +24,9 @@ pub(super) struct UserDocument {
     pub(super) name: String,
     /// PHC string.
     pub(super) password: String,
+    /// A new one with each password. None until the first change, and in documents from before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) password_id: Option<Ulid>,
     pub(super) admin: bool,
     pub(super) created_by: String,
     pub(super) created_at: DateTime<Utc>,
@@ -36,6 +39,7 @@ impl UserDocument {
         UserInfo {
             name: self.name.clone(),
             admin: self.admin,
+            credential: self.password_id.unwrap_or(self.id),
             created_by: self.created_by.clone(),
             created_at: self.created_at,
         }

@@ -41,6 +41,7 @@ impl Accounts {
             id: Ulid::new(),
             name: name.to_owned(),
             password: self.hasher.hash(password).await?,
+            password_id: None,
             admin,
             created_by: actor.principal.clone(),
             created_at: now,
@@ -56,7 +57,7 @@ impl Accounts {
         Ok(user.info())
     }
 
-    /// Changes a user's password. Their tokens stay valid.
+    /// Changes a user's password, and with it their [`UserInfo::credential`]. Their tokens stay valid.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::InvalidInput`] for a password that is refused, [`Error::Conflict`] when the user is
@@ -64,6 +65,7 @@ impl Accounts {
     pub async fn set_password(&self, name: &str, password: &SecretString, actor: &Actor) -> Result<()> {
         let (version, mut user) = self.find_user(name).await?.ok_or_else(|| no_such_user(name))?;
         user.password = self.hasher.hash(password).await?;
+        user.password_id = Some(Ulid::new());
         user.changed_by.clone_from(&actor.principal);
         user.changed_at = self.clock.now();
         self.documents.put(KIND, &document_id(name), version, &user).await?;
@@ -99,6 +101,14 @@ impl Accounts {
         let mut users: Vec<_> = documents.iter().map(|(_, _, user)| user.info()).collect();
         users.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(users)
+    }
+
+    /// One user, as every server on the bucket knows them now.
+    ///
+    /// # Errors
+    /// When the bucket fails.
+    pub async fn user(&self, name: &str) -> Result<Option<UserInfo>> {
+        Ok(self.find_user(name).await?.map(|(_, user)| user.info()))
     }
 
     /// Whether there is any user, and so whether login is possible at all. Cheap once there is one.
@@ -187,6 +197,22 @@ mod tests {
         assert!(accounts.check_password("bob", &"password 1".into()).await.unwrap().is_none());
         let names: Vec<_> = accounts.users().await.unwrap().into_iter().map(|user| user.name).collect();
         assert_eq!(names, ["ada", "bob"]);
+    }
+
+    #[tokio::test]
+    async fn a_credential_lasts_as_long_as_the_password_and_the_account() {
+        let (accounts, actor) = (accounts().await, Actor::new("anonymous"));
+        accounts.create_user("root", &"password 1".into(), true, &actor).await.unwrap();
+        let credential = async || accounts.user("ada").await.unwrap().unwrap().credential;
+        let made = accounts.create_user("ada", &"password 1".into(), true, &actor).await.unwrap().credential;
+        assert_eq!(credential().await, made);
+        accounts.set_password("ada", &"password 1".into(), &actor).await.unwrap();
+        let changed = credential().await;
+        assert_ne!(changed, made, "the same password, set again, is a new one");
+        accounts.delete_user("ada", &actor).await.unwrap();
+        assert_eq!(accounts.user("ada").await.unwrap(), None);
+        accounts.create_user("ada", &"password 1".into(), true, &actor).await.unwrap();
+        assert!(![made, changed].contains(&credential().await), "a namesake is somebody else");
     }
 
     #[tokio::test]

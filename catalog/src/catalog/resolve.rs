@@ -75,7 +75,15 @@ impl Catalog {
             // The suggestion is a courtesy.
             Err(_) => Vec::new(),
         };
-        let hint = suggestion(name, &known).map(|n| format!("; did you mean '{n}'?")).unwrap_or_default();
+        let hint = match suggestion(name, &known) {
+            Some(near) => format!("; did you mean '{near}'?"),
+            None => match self.schemas().await {
+                Ok(schemas) if !schemas.iter().any(|schema| schema == name.schema()) => {
+                    format!(", and neither does the schema '{}'; there are: {}", name.schema(), schemas.join(", "))
+                }
+                _ => String::new(),
+            },
+        };
         Error::NotFound { what: "table", name: name.to_string(), hint }
     }
 }

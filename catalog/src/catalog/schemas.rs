@@ -79,7 +79,8 @@ impl Catalog {
 
     async fn unknown_schema(&self, name: &str) -> Error {
         let known = self.schemas().await.unwrap_or_default().join(", ");
-        let hint = format!("; create it first with CREATE SCHEMA, or use one of: {known}");
+        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+        let hint = format!("; create it first (CREATE SCHEMA {quoted}), or use one of: {known}");
         Error::NotFound { what: "schema", name: name.to_owned(), hint }
     }
 }

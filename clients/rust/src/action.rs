@@ -37,8 +37,8 @@ impl Client {
     /// # Errors
     /// The server's.
     pub async fn actions(&self) -> Result<Vec<ActionInfo>> {
-        let response = self.inner().list_actions(Empty {}).await.map_err(|status| self.error(status))?;
-        self.opened(response)
+        self.call(Empty {}, |mut inner, request| async move { inner.list_actions(request).await })
+            .await?
             .map_ok(|action| ActionInfo { name: action.r#type, description: action.description })
             .try_collect()
             .await

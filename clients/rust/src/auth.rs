@@ -41,6 +41,11 @@ impl Credentials {
         Ok(())
     }
 
+    /// The header that goes with every call now.
+    pub fn authorization(&self) -> Option<MetadataValue<Ascii>> {
+        self.state().authorization.clone()
+    }
+
     /// Takes what a response says: a new bearer token, cookies to send from now on.
     pub fn learn(&self, metadata: &MetadataMap) {
         let mut state = self.state();

@@ -3,15 +3,15 @@
 use std::fmt;
 
 use arrow_flight::{
-    Action, FlightDescriptor, HandshakeRequest,
+    Action, Empty, FlightDescriptor,
     flight_service_client::FlightServiceClient,
     sql::{Any, ProstMessageExt},
 };
 use futures::TryStreamExt;
 use prost::Message;
-use tonic::{Response, service::interceptor::InterceptedService, transport::Channel};
+use tonic::{Code, Response, Status, service::interceptor::InterceptedService, transport::Channel};
 
-use crate::{ConnectOptions, Error, Result, auth::Credentials, channel};
+use crate::{ConnectOptions, Error, Result, auth::Credentials, channel, login::Login};
 
 /// The generated client, with credentials on every call.
 pub(crate) type Inner = FlightServiceClient<InterceptedService<Channel, Credentials>>;
@@ -22,36 +22,74 @@ pub(crate) type Inner = FlightServiceClient<InterceptedService<Channel, Credenti
 pub struct Client {
     inner: Inner,
     credentials: Credentials,
+    login: Option<Login>,
     url: String,
 }
 
 impl Client {
-    /// Connects, and logs in if the options have a user.
+    /// Connects, and logs in if the options have a user. A login by password is renewed by itself when the session's token
+    /// has run out.
     ///
     /// # Errors
     /// [`Error::Options`], [`Error::Connect`], or the server's answer to the login.
     pub async fn connect(options: ConnectOptions) -> Result<Self> {
         let channel = channel::connect(&options).await?;
         let credentials = Credentials::default();
+        let login = match (&options.token, &options.user) {
+            (Some(token), _) => {
+                credentials.set_token(token)?;
+                None
+            }
+            (None, Some(user)) => {
+                let password = options.password.clone().unwrap_or_default();
+                Some(Login::new(channel.clone(), user, &password, credentials.clone())?)
+            }
+            (None, None) => None,
+        };
         let inner = FlightServiceClient::with_interceptor(channel, credentials.clone())
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);
-        let client = Self { inner, credentials, url: options.url.clone() };
-        match (&options.token, &options.user) {
-            (Some(token), _) => client.credentials.set_token(token)?,
-            (None, Some(user)) => client.login(user, options.password.as_deref().unwrap_or_default()).await?,
-            (None, None) => {}
+        let client = Self { inner, credentials, login, url: options.url.clone() };
+        if let Some(login) = &client.login {
+            login.begin().await.map_err(|status| client.error(status))?;
         }
         Ok(client)
     }
 
-    /// The Basic handshake: the answer's `authorization` header is the bearer token from then on.
-    async fn login(&self, user: &str, password: &str) -> Result<()> {
-        self.credentials.set_basic(user, password)?;
-        let request = HandshakeRequest { protocol_version: 0, payload: bytes::Bytes::new() };
-        let response = self.inner().handshake(futures::stream::iter([request])).await.map_err(|s| self.error(s))?;
-        let answers = self.opened(response);
-        answers.try_for_each(|_| async { Ok(()) }).await.map_err(|status| self.error(status))
+    /// Runs `attempt`, and once more after a new login when the server does not know the session any more. The server refuses a
+    /// request without a login before it looks at it, so nothing is done twice.
+    pub(crate) async fn with_login<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let used = self.credentials.authorization();
+        let outcome = attempt().await;
+        let (Err(error), Some(login)) = (&outcome, &self.login) else { return outcome };
+        if error.code() != Some(Code::Unauthenticated) {
+            return outcome;
+        }
+        login.renew(used.as_ref()).await.map_err(|status| self.error(status))?;
+        attempt().await
+    }
+
+    /// Sends a request, as [`Client::with_login`] does.
+    pub(crate) async fn call<Q: Clone, T, F>(&self, request: Q, send: impl Fn(Inner, Q) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.with_login(|| {
+            let answer = send(self.inner.clone(), request.clone());
+            async { answer.await.map(|response| self.opened(response)).map_err(|status| self.error(status)) }
+        })
+        .await
+    }
+
+    /// Logs in again if that is needed, ahead of an upload: its source can be read once, so it cannot be sent again.
+    pub(crate) async fn check_login(&self) -> Result<()> {
+        if self.login.is_some() {
+            drop(self.call(Empty {}, |mut inner, request| async move { inner.list_actions(request).await }).await?);
+        }
+        Ok(())
     }
 
     /// The URL this client is connected to.
@@ -80,8 +118,7 @@ impl Client {
     /// Runs an action and returns all its answers.
     pub(crate) async fn act(&self, name: &str, body: impl Into<bytes::Bytes>) -> Result<Vec<bytes::Bytes>> {
         let action = Action { r#type: name.to_owned(), body: body.into() };
-        let response = self.inner().do_action(action).await.map_err(|status| self.error(status))?;
-        let results = self.opened(response);
+        let results = self.call(action, |mut inner, action| async move { inner.do_action(action).await }).await?;
         results.map_ok(|result| result.body).try_collect().await.map_err(|status| self.error(status))
     }
 }

@@ -12,8 +12,8 @@ impl Client {
     /// # Errors
     /// The server's; later errors come out of the stream.
     pub async fn read(&self, path: &[&str]) -> Result<ResultStream> {
-        let response = self.inner().get_flight_info(descriptor(path)).await.map_err(|status| self.error(status))?;
-        let info = self.opened(response);
+        let info =
+            self.call(descriptor(path), |mut inner, path| async move { inner.get_flight_info(path).await }).await?;
         ResultStream::open(self, info).await
     }
 
@@ -22,8 +22,7 @@ impl Client {
     /// # Errors
     /// The server's.
     pub async fn schema(&self, path: &[&str]) -> Result<SchemaRef> {
-        let response = self.inner().get_schema(descriptor(path)).await.map_err(|status| self.error(status))?;
-        let result = self.opened(response);
+        let result = self.call(descriptor(path), |mut inner, path| async move { inner.get_schema(path).await }).await?;
         Ok(SchemaRef::new(Schema::try_from(&result)?))
     }
 
@@ -33,8 +32,9 @@ impl Client {
     /// The server's.
     pub async fn flights(&self) -> Result<Vec<FlightInfo>> {
         let criteria = Criteria { expression: bytes::Bytes::new() };
-        let response = self.inner().list_flights(criteria).await.map_err(|status| self.error(status))?;
-        self.opened(response).try_collect().await.map_err(|status| self.error(status))
+        let flights =
+            self.call(criteria, |mut inner, criteria| async move { inner.list_flights(criteria).await }).await?;
+        flights.try_collect().await.map_err(|status| self.error(status))
     }
 }
 

@@ -134,6 +134,7 @@ impl Client {
             on_sent(sent);
             Ok(batch)
         });
+        self.check_login().await?;
         let mut rows = None;
         put::put(self, encode(command(&ingest), schema, batches.boxed()), |result| {
             // The count comes in one of the answers; others may tell progress.

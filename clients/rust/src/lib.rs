@@ -30,6 +30,7 @@ mod error;
 mod flights;
 mod ingest;
 mod ingest_file;
+mod login;
 mod options;
 mod params;
 mod prepared;

@@ -122,7 +122,15 @@ pub(crate) async fn put_batches(
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
 ) -> Result<Option<Bytes>> {
-    let messages = encode(descriptor, schema, futures::stream::iter(batches).map(Ok).boxed());
+    let batches = || futures::stream::iter(batches.clone()).map(Ok).boxed();
+    client.with_login(|| first_answer(client, encode(descriptor.clone(), schema.clone(), batches()))).await
+}
+
+/// Sends the messages and returns the first answer's metadata, if there is one.
+async fn first_answer(
+    client: &Client,
+    messages: impl Stream<Item = Result<FlightData>> + Send + 'static,
+) -> Result<Option<Bytes>> {
     let mut answer = None;
     put(client, messages, |result| {
         answer.get_or_insert(result.app_metadata);
@@ -138,13 +146,7 @@ pub(crate) async fn update(client: &Client, descriptor: FlightDescriptor, params
         Some(batch) => put_batches(client, descriptor, batch.schema(), vec![batch]).await?,
         None => {
             let message = FlightData { flight_descriptor: Some(descriptor), ..FlightData::default() };
-            let mut answer = None;
-            put(client, futures::stream::iter([Ok(message)]), |result| {
-                answer.get_or_insert(result.app_metadata);
-                Ok(())
-            })
-            .await?;
-            answer
+            client.with_login(|| first_answer(client, futures::stream::iter([Ok(message.clone())]))).await?
         }
     };
     let answer = answer.ok_or_else(|| Error::protocol("no count in the answer to an update"))?;
@@ -157,6 +159,7 @@ pub(crate) async fn put_reported(
     messages: impl Stream<Item = Result<FlightData>> + Send + 'static,
     on_progress: OnProgress<'_>,
 ) -> Result<Report> {
+    client.check_login().await?;
     let mut report = None;
     put(client, messages, |result| {
         if result.app_metadata.is_empty() {

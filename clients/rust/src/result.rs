@@ -78,8 +78,7 @@ async fn open_endpoint(
 
 /// Opens one stream, and reads it up to and including its schema.
 async fn open_ticket(client: &Client, ticket: Ticket) -> Result<(SchemaRef, BoxStream<'static, Result<RecordBatch>>)> {
-    let response = client.inner().do_get(ticket).await.map_err(|status| client.error(status))?;
-    let mut messages = client.opened(response);
+    let mut messages = client.call(ticket, |mut inner, ticket| async move { inner.do_get(ticket).await }).await?;
     let mut decoder = Decoder::default();
     loop {
         let message = messages.message().await.map_err(|status| client.error(status))?;

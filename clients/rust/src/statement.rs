@@ -51,7 +51,6 @@ impl Client {
     }
 
     pub(crate) async fn flight_info(&self, message: &impl ProstMessageExt) -> Result<FlightInfo> {
-        let response = self.inner().get_flight_info(command(message)).await.map_err(|status| self.error(status))?;
-        Ok(self.opened(response))
+        self.call(command(message), |mut inner, command| async move { inner.get_flight_info(command).await }).await
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn run(
         .create_user(&request.name, &password, request.admin, &caller.actor())
         .await
         .map_err(|error| status::from_error(&error))?;
-    state.auth.account_changed(&user.name).await;
+    state.auth.account_changed().await;
     tracing::info!(user = user.name, admin = user.admin, by = %caller.identity.principal, "user created");
     Ok(UserCreateResponse { name: user.name, admin: user.admin })
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(
         }
         Err(error) => return Err(status::from_error(&error)),
     }
-    state.auth.account_changed(&request.name).await;
+    state.auth.account_changed().await;
     state.sessions.close_all_of(&request.name);
     tracing::info!(user = request.name, by = %caller.identity.principal, "user deleted");
     Ok(UserDeleteResponse { deleted: true })

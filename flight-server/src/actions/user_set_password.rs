@@ -21,7 +21,7 @@ pub(super) async fn run(
         .set_password(&request.name, &password, &caller.actor())
         .await
         .map_err(|error| status::from_error(&error))?;
-    state.auth.account_changed(&request.name).await;
+    state.auth.account_changed().await;
     state.sessions.close_all_of(&request.name);
     tracing::info!(user = request.name, by = %caller.identity.principal, "password set");
     Ok(UserSetPasswordResponse { name: request.name })

@@ -1,11 +1,10 @@
 //! Checks credentials.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -13,22 +12,20 @@ use std::{
 use chrono::TimeDelta;
 use hmac::Mac as _;
 use moka::future::Cache;
-use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use skein_catalog::accounts::{Accounts, UserInfo};
 use skein_model::{AuthMethod, Clock, Principal};
 use tonic::{Code, Status};
 
-use super::{
-    Credentials, Identity, ServerKey, SessionClaims, SessionTokens, key, limiter::LoginLimiter, session_token::Refused,
-};
+use super::{Credentials, Identity, ServerKey, SessionTokens, key, limiter::LoginLimiter, session_token::Refused};
 use crate::{config::AuthMode, status, telemetry::Metrics};
 
 /// How long a password that was right is not hashed again. Basic credentials come with every request, and argon2 is slow
 /// on purpose.
 const PASSWORD_TTL: Duration = Duration::from_secs(60);
-/// How long a look-up of a user is believed; changes made through this server are seen at once.
-const USER_TTL: Duration = Duration::from_secs(10);
+/// How long a look-up of a user is believed; changes made through this server are seen at once, those made through
+/// another one after this time.
+const USER_TTL: Duration = Duration::from_secs(2);
 
 /// How a server asks for login.
 #[derive(Debug, Clone)]
@@ -52,11 +49,11 @@ pub struct Authenticator {
     limiter: LoginLimiter,
     /// Set once users were seen; never cleared, so that losing the last one does not open the server.
     users_exist: AtomicBool,
-    /// When an account was last changed through this server, in milliseconds since 1970.
-    changed_at: Mutex<HashMap<String, i64>>,
+    /// Counts the accounts changed through this server. What was read before a change is not believed after it.
+    changes: AtomicU64,
     password_key: [u8; 32],
     passwords: Cache<[u8; 32], Arc<UserInfo>>,
-    users: Cache<String, Option<Arc<UserInfo>>>,
+    users: Cache<String, (u64, Option<Arc<UserInfo>>)>,
 }
 
 impl Authenticator {
@@ -73,7 +70,7 @@ impl Authenticator {
         let this = Self {
             session_tokens: SessionTokens::new(key, options.session_ttl),
             users_exist: AtomicBool::new(accounts.any_users().await?),
-            changed_at: Mutex::default(),
+            changes: AtomicU64::new(0),
             accounts,
             options,
             metrics,
@@ -94,10 +91,9 @@ impl Authenticator {
         }
     }
 
-    /// Forgets what is remembered of users and passwords, and ends the session tokens of `user`; called after every change
-    /// of an account.
-    pub async fn account_changed(&self, user: &str) {
-        self.changed_at.lock().insert(user.to_owned(), self.options.clock.now().timestamp_millis());
+    /// Forgets what is remembered of users and passwords; called after every change of an account.
+    pub async fn account_changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.passwords.invalidate_all();
         self.users.invalidate_all();
         self.refresh().await;
@@ -135,7 +131,7 @@ impl Authenticator {
     /// The token that stands for `identity` from now on.
     pub fn issue(&self, identity: &Identity) -> String {
         let now = self.options.clock.now();
-        self.session_tokens.issue(&identity.principal.name, identity.principal.method, now)
+        self.session_tokens.issue(identity, now)
     }
 
     fn without_login(&self, credentials: &Credentials) -> Identity {
@@ -155,7 +151,10 @@ impl Authenticator {
 
     async fn password(&self, name: &str, password: &SecretString, peer: IpAddr) -> Result<Identity, Status> {
         let key = self.password_digest(name, password);
-        if let Some(user) = self.passwords.get(&key).await {
+        // Remembered for longer than a user is: another server may have changed the password since, or the user's rights.
+        if let Some(known) = self.passwords.get(&key).await
+            && let Some(user) = self.user(name).await?.filter(|user| user.credential == known.credential)
+        {
             return Ok(Identity::of(&user, AuthMethod::Password));
         }
         if let Some(wait) = self.limiter.wait(peer, name, Instant::now()) {
@@ -193,8 +192,8 @@ impl Authenticator {
         }
         let user = self.user(&claims.user).await?;
         let mut identity = match (user, claims.method) {
-            (Some(user), _) if self.still_good(&user, &claims) => Identity::of(&user, claims.method),
-            (None, AuthMethod::Certificate) => Identity::certificate(claims.user.clone(), false),
+            (Some(user), method) if claims.credential == Some(user.credential) => Identity::of(&user, method),
+            (None, AuthMethod::Certificate) if claims.credential.is_none() => Identity::certificate(claims.user),
             _ => return Err(refused("the account of this session was changed or deleted; log in again")),
         };
         identity.session = Some(claims.session);
@@ -214,24 +213,20 @@ impl Authenticator {
     }
 
     async fn certificate(&self, name: String) -> Result<Identity, Status> {
-        let admin = self.user(&name).await?.is_some_and(|user| user.admin);
-        Ok(Identity::certificate(name, admin))
+        Ok(match self.user(&name).await? {
+            Some(user) => Identity::of(&user, AuthMethod::Certificate),
+            None => Identity::certificate(name),
+        })
     }
 
     async fn user(&self, name: &str) -> Result<Option<Arc<UserInfo>>, Status> {
-        if let Some(user) = self.users.get(name).await {
+        let changes = self.changes.load(Ordering::SeqCst);
+        if let Some((_, user)) = self.users.get(name).await.filter(|(before, _)| *before == changes) {
             return Ok(user);
         }
-        let user = self.accounts.users().await.map_err(|error| status::from_error(&error))?;
-        let user = user.into_iter().find(|user| user.name == name).map(Arc::new);
-        self.users.insert(name.to_owned(), user.clone()).await;
+        let user = self.accounts.user(name).await.map_err(|error| status::from_error(&error))?.map(Arc::new);
+        self.users.insert(name.to_owned(), (changes, user.clone())).await;
         Ok(user)
-    }
-
-    /// Whether the account is the one the claims were made for, with the password it had then.
-    fn still_good(&self, user: &UserInfo, claims: &SessionClaims) -> bool {
-        let changed = self.changed_at.lock().get(&claims.user).copied();
-        changed.is_none_or(|at| claims.issued > at) && claims.issued >= user.created_at.timestamp_millis()
     }
 
     fn password_digest(&self, name: &str, password: &SecretString) -> [u8; 32] {

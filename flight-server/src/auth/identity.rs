@@ -3,6 +3,7 @@
 use skein_catalog::accounts::UserInfo;
 use skein_model::{AuthMethod, Principal, SessionId};
 use tonic::{Code, Status};
+use ulid::Ulid;
 
 use crate::status;
 
@@ -15,22 +16,30 @@ pub struct Identity {
     pub admin: bool,
     /// The session that a handshake's token belongs to; None for credentials that are sent anew with each request.
     pub session: Option<SessionId>,
+    /// The account's credential ([`UserInfo::credential`]); None for whoever has no account here.
+    pub credential: Option<Ulid>,
 }
 
 impl Identity {
     /// Whoever comes to a server without login. May do everything.
     pub fn anonymous() -> Self {
-        Self { principal: Principal::anonymous(), admin: true, session: None }
+        Self { principal: Principal::anonymous(), admin: true, session: None, credential: None }
     }
 
     /// A user who proved it by `method`.
     pub fn of(user: &UserInfo, method: AuthMethod) -> Self {
-        Self { principal: Principal { name: user.name.clone(), method }, admin: user.admin, session: None }
+        Self {
+            principal: Principal { name: user.name.clone(), method },
+            admin: user.admin,
+            session: None,
+            credential: Some(user.credential),
+        }
     }
 
-    /// The holder of a client certificate.
-    pub fn certificate(name: String, admin: bool) -> Self {
-        Self { principal: Principal { name, method: AuthMethod::Certificate }, admin, session: None }
+    /// The holder of a client certificate without an account of that name.
+    pub fn certificate(name: String) -> Self {
+        let principal = Principal { name, method: AuthMethod::Certificate };
+        Self { principal, admin: false, session: None, credential: None }
     }
 
     /// Refuses whoever is not an administrator.

@@ -6,8 +6,9 @@ use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use skein_model::{AuthMethod, SessionId};
+use ulid::Ulid;
 
-use super::{ServerKey, key};
+use super::{Identity, ServerKey, key};
 
 /// What every session token starts with; API tokens start differently.
 const PREFIX: &str = "skeins.";
@@ -21,8 +22,9 @@ pub struct SessionClaims {
     pub user: String,
     /// How the principal proved itself at the handshake.
     pub method: AuthMethod,
-    /// When it was made, in milliseconds since 1970.
-    pub issued: i64,
+    /// The account's credential at that time; None for whoever has no account.
+    #[serde(default)]
+    pub credential: Option<Ulid>,
     /// When it stops being valid, in seconds since 1970.
     pub expires: i64,
 }
@@ -49,13 +51,13 @@ impl SessionTokens {
         Self { key: key.derive("session token"), ttl }
     }
 
-    /// A token for `user`.
-    pub fn issue(&self, user: &str, method: AuthMethod, now: DateTime<Utc>) -> String {
+    /// A token for whoever `identity` is.
+    pub fn issue(&self, identity: &Identity, now: DateTime<Utc>) -> String {
         let claims = SessionClaims {
             session: SessionId::generate(),
-            user: user.to_owned(),
-            method,
-            issued: now.timestamp_millis(),
+            user: identity.principal.name.clone(),
+            method: identity.principal.method,
+            credential: identity.credential,
             expires: (now + self.ttl).timestamp(),
         };
         // Strings and numbers always serialise; an empty payload would only make a token that is refused.
@@ -93,13 +95,20 @@ impl SessionTokens {
 
 #[cfg(test)]
 mod tests {
+    use skein_model::Principal;
+
     use super::*;
+
+    fn ada() -> Identity {
+        let principal = Principal { name: "ada".to_owned(), method: AuthMethod::Password };
+        Identity { principal, credential: Some(Ulid::new()), ..Identity::anonymous() }
+    }
 
     #[test]
     fn a_token_is_good_until_it_expires() {
         let tokens = SessionTokens::new(&ServerKey::random(), TimeDelta::hours(1));
         let now = Utc::now();
-        let token = tokens.issue("ada", AuthMethod::Password, now);
+        let token = tokens.issue(&ada(), now);
         assert_eq!(tokens.check(&token, now).unwrap().user, "ada");
         assert_eq!(tokens.check(&token, now + TimeDelta::hours(1)), Err(Refused::Expired));
     }
@@ -109,9 +118,9 @@ mod tests {
         let (ours, theirs) = (ServerKey::random(), ServerKey::random());
         let now = Utc::now();
         let tokens = SessionTokens::new(&ours, TimeDelta::hours(1));
-        let foreign = SessionTokens::new(&theirs, TimeDelta::hours(1)).issue("ada", AuthMethod::Password, now);
+        let foreign = SessionTokens::new(&theirs, TimeDelta::hours(1)).issue(&ada(), now);
         assert_eq!(tokens.check(&foreign, now), Err(Refused::Forged));
-        let good = tokens.issue("ada", AuthMethod::Password, now);
+        let good = tokens.issue(&ada(), now);
         let changed = good.replacen("skeins.e", "skeins.f", 1);
         assert_eq!(tokens.check(&changed, now), Err(Refused::Forged));
         assert_eq!(tokens.check("skeins.", now), Err(Refused::Forged));

@@ -24,11 +24,16 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.server.http_listen = None;
         config.storage.data = folder.path().join("data");
+        change(&mut config);
         Self { running: Running::start(config).await.unwrap(), _folder: folder }
     }
 
@@ -205,4 +210,46 @@ async fn dropping_a_result_cancels_its_query() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the query still runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_logs_in_again_when_its_session_has_expired() {
+    let server = Server::with(|config| config.auth.session_token_ttl = Duration::from_secs(1)).await;
+    let user = json!({ "name": "ada", "password": "a long password", "admin": true });
+    server.client().await.action("user.create", &user).await.unwrap();
+    let ada = Client::connect(server.options().with_login("ada", "a long password")).await.unwrap();
+    let temporary = IngestTarget::table("mine").temporary();
+    let rows = |from| stream::iter([Ok::<_, Never>(batch(from, 3))]);
+    let schema = batch(0, 0).schema();
+    ada.ingest_batches(&temporary, schema.clone(), rows(0), |_| {}).await.unwrap();
+    let expire = || tokio::time::sleep(Duration::from_millis(2100));
+
+    expire().await;
+    assert_eq!(number(&ada, "SELECT count(*) FROM mine").await, 3, "the session is the same one");
+    expire().await;
+    assert_eq!(ada.update("CREATE TABLE t (n BIGINT, text TEXT)").await.unwrap(), 0);
+    expire().await;
+    // A source that can be read once.
+    let target = IngestTarget::table("t");
+    assert_eq!(ada.ingest_batches(&target, schema.clone(), rows(0), |_| {}).await.unwrap(), 3);
+    expire().await;
+    assert_eq!(ada.put(&["t"], schema, rows(3), |_| {}).await.unwrap().rows, 3);
+    expire().await;
+    assert!(!ada.actions().await.unwrap().is_empty());
+    let find = ada.prepare("SELECT text FROM t WHERE n = $1").await.unwrap();
+    expire().await;
+    // Clones that notice at the same time do not each log in.
+    let runs = (0..6i64).map(|n| {
+        let find = find.clone();
+        async move { find.query(Params::row([n])).await.unwrap().collect().await.unwrap()[0].num_rows() }
+    });
+    assert_eq!(futures::future::join_all(runs).await, [1; 6]);
+
+    // A password that has changed is not tried for ever.
+    ada.action("user.set_password", &json!({ "name": "ada", "password": "another password" })).await.unwrap();
+    let refused = ada.query("SELECT 1").await.unwrap_err();
+    assert_eq!(refused.code(), Some(Code::Unauthenticated));
+    assert!(refused.to_string().contains("password is wrong"), "{refused}");
+    let session_only = Client::connect(server.options().with_token("skeins.x.y")).await.unwrap();
+    assert_eq!(session_only.query("SELECT 1").await.unwrap_err().code(), Some(Code::Unauthenticated));
 }

@@ -7,7 +7,8 @@ use clap::{Args as ClapArgs, Subcommand};
 use super::{Failure, output};
 use crate::config::{self, Config, Loaded, Sources};
 
-const EXAMPLES: &str = "\
+/// For its help.
+pub const EXAMPLES: &str = "\
 Examples:
   skein config check --config skein.toml       every mistake at once, with key and line
   skein config print                           what is in effect, and where it comes from
@@ -16,16 +17,9 @@ Examples:
 
 Every key can be set in the file, as a variable SKEIN__SECTION__KEY, or with --set SECTION.KEY=VALUE; the later wins.";
 
-/// Arguments of `skein config`.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = EXAMPLES)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
+/// What `skein config` can do.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Report every mistake at once; exit code 2 if there is one.
     Check(ConfigArgs),
     /// Print the effective configuration as TOML, with secrets masked and where each value comes from.
@@ -67,8 +61,8 @@ impl ConfigArgs {
 }
 
 /// Runs `skein config`.
-pub fn run(args: &Args) -> Result<(), Failure> {
-    match &args.command {
+pub fn run(command: &Command) -> Result<(), Failure> {
+    match command {
         Command::Check(from) => {
             from.load()?;
             output::line("the configuration is correct")

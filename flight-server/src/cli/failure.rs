@@ -45,6 +45,11 @@ impl Failure {
         self
     }
 
+    /// Whether what it says starts with these words.
+    pub fn says(&self, start: &str) -> bool {
+        self.cause.as_ref().is_some_and(|cause| cause.starts_with(start))
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -76,10 +81,12 @@ impl From<Error> for Failure {
                 .hint("is the server running? Start one with 'skein serve', or say where it is with --url"),
             Error::Server(_) => {
                 let code = error.code().unwrap_or(Code::Unknown);
-                let failure = Self::new(Exit::from_code(code), cause);
-                match hint_for(code) {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
+                let failure = |cause: &str| Self::new(Exit::from_code(code), cause);
+                // Advice of the server's own knows more than what could be said here.
+                match (advised(&cause), hint_for(code)) {
+                    (Some((cause, advice)), _) => failure(cause).hint(advice),
+                    (None, Some(hint)) => failure(&cause).hint(hint),
+                    (None, None) => failure(&cause),
                 }
             }
             Error::Source(source) => match source.downcast_ref::<io::Error>() {
@@ -94,13 +101,29 @@ impl From<Error> for Failure {
     }
 }
 
+/// What is wrong and what to do about it, in a message of the server's that says both: after its last semicolon, unless that
+/// one stands inside of quotes, which is where messages put what a user sent.
+fn advised(message: &str) -> Option<(&str, &str)> {
+    message.rsplit_once("; ").filter(|(cause, advice)| has_whole_quotes(cause) && has_whole_quotes(advice))
+}
+
+/// Whether all quotes are in pairs. An apostrophe between letters is none.
+fn has_whole_quotes(text: &str) -> bool {
+    let characters: Vec<char> = text.chars().collect();
+    let letter = |at: Option<usize>| at.and_then(|at| characters.get(at)).is_some_and(|c| c.is_alphanumeric());
+    let quotes = |wanted: char| {
+        let found = characters.iter().enumerate().filter(|(_, c)| **c == wanted);
+        found.filter(|(at, _)| !(letter(at.checked_sub(1)) && letter(Some(at + 1)))).count()
+    };
+    quotes('\'') % 2 == 0 && quotes('"') % 2 == 0
+}
+
 /// What to do about an answer of the server, where the server's own message cannot know it.
 fn hint_for(code: Code) -> Option<&'static str> {
     match code {
         Code::Unauthenticated => {
             Some("set SKEIN_USER and SKEIN_PASSWORD, or SKEIN_TOKEN; 'skein user create' makes users")
         }
-        Code::PermissionDenied => Some("log in as a user who may do this, such as an administrator"),
         Code::NotFound => Some("'skein ls' shows the tables, 'skein actions' the actions there are"),
         Code::Aborted => Some("somebody else changed it at the same time; try again"),
         Code::Unavailable => Some("the server is stopping or a bucket is out of reach; try again in a moment"),
@@ -146,6 +169,22 @@ mod tests {
         assert_eq!(failure.exit(), Exit::Denied);
         assert_eq!(failure.cause.as_deref(), Some("no credentials were sent"));
         assert!(failure.hint.unwrap().contains("SKEIN_TOKEN"));
+    }
+
+    #[test]
+    fn advice_of_the_server_is_not_talked_over() {
+        let told = Failure::from(Error::from(Status::not_found("table 'x' does not exist; did you mean 'y'?")));
+        assert_eq!(told.cause.as_deref(), Some("table 'x' does not exist"));
+        assert_eq!((told.exit(), told.hint.as_deref()), (Exit::NotFound, Some("did you mean 'y'?")));
+        let column = "line 3: cannot read 'a lot'; correct it or declare the column's type";
+        let column = Failure::from(Error::from(Status::invalid_argument(column)));
+        assert_eq!(column.hint.as_deref(), Some("correct it or declare the column's type"));
+        let bare = Failure::from(Error::from(Status::not_found("table 'x' does not exist")));
+        assert!(bare.hint.unwrap().contains("skein ls"));
+        let denied = Failure::from(Error::from(Status::permission_denied("location '/x' is out of bounds")));
+        assert_eq!((denied.exit(), denied.hint), (Exit::Denied, None));
+        let sent = Failure::from(Error::from(Status::invalid_argument("'a; b' is no number")));
+        assert_eq!((sent.cause.as_deref(), sent.hint), (Some("'a; b' is no number"), None));
     }
 
     #[test]

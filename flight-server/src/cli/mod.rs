@@ -85,13 +85,16 @@ enum Command {
     /// List the administrative actions.
     Actions(actions::Args),
     /// Manage users.
-    User(user::Args),
+    #[command(subcommand, after_help = user::EXAMPLES)]
+    User(user::Command),
     /// Manage API tokens.
-    Token(token::Args),
+    #[command(subcommand, after_help = token::EXAMPLES)]
+    Token(token::Command),
     /// Check stored files for loss and damage.
     Verify(verify::Args),
     /// Check or show the configuration of a server.
-    Config(config::Args),
+    #[command(subcommand, after_help = config::EXAMPLES)]
+    Config(config::Command),
     /// Print a completion script for a shell.
     Completions(completions::Args),
     /// Print the version.
@@ -120,14 +123,21 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(args).await,
-        Command::Config(args) => config::run(&args),
+        Command::Config(command) => config::run(&command),
         Command::Completions(args) => completions::run(&args),
         Command::Version => version::run(),
         Command::Sql(args) if args.is_interactive() => shell::run(args).await,
-        client => tokio::select! {
-            outcome = run_client(client) => outcome,
-            _ = tokio::signal::ctrl_c() => Err(Failure::silent(Exit::Interrupted)),
-        },
+        client => {
+            // On another thread, so that Ctrl-C is heard while a command reads stdin or asks a question.
+            let running = tokio::spawn(run_client(client));
+            tokio::select! {
+                outcome = running => outcome.unwrap_or_else(|error| Err(Failure::new(Exit::Failed, error.to_string()))),
+                _ = tokio::signal::ctrl_c() => {
+                    secret::settle().await;
+                    Err(Failure::silent(Exit::Interrupted))
+                }
+            }
+        }
     }
 }
 
@@ -142,8 +152,8 @@ async fn run_client(command: Command) -> Result<(), Failure> {
         Command::Drop(args) => drop::run(args).await,
         Command::Action(args) => action::run(args).await,
         Command::Actions(args) => actions::run(args).await,
-        Command::User(args) => user::run(args).await,
-        Command::Token(args) => token::run(args).await,
+        Command::User(command) => user::run(command).await,
+        Command::Token(command) => token::run(command).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Serve(_) | Command::Config(_) | Command::Completions(_) | Command::Version => Ok(()),
     }

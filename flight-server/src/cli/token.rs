@@ -1,13 +1,14 @@
 //! `skein token`: API tokens.
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 use skein_proto::Action;
 
 use super::{Exit, Failure, connect::Connect, listing::Listing, output};
 use crate::config::duration;
 
-const EXAMPLES: &str = "\
+/// For its help.
+pub const EXAMPLES: &str = "\
 Examples:
   skein token create --label notebook --expires 30d
   SKEIN_TOKEN=$(skein token create --for etl --label nightly)
@@ -17,16 +18,9 @@ Examples:
 A token is shown once, on stdout; what is said about it goes to stderr. Use it as SKEIN_TOKEN, or as \
 'authorization: Bearer ...' from any Flight client.";
 
-/// Arguments of `skein token`.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = EXAMPLES)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
+/// What `skein token` can do.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Create a token and print it.
     Create {
         /// Whose token; your own by default.
@@ -58,8 +52,8 @@ enum Command {
 }
 
 /// Runs `skein token`.
-pub async fn run(args: Args) -> Result<(), Failure> {
-    match args.command {
+pub async fn run(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Create { owner, label, expires, connect } => {
             let mut request = json!({ "user": owner.unwrap_or_default(), "label": label });
             if let Some(text) = expires {

@@ -1,12 +1,13 @@
 //! `skein user`: users of the server.
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 use skein_proto::Action;
 
 use super::{Failure, connect::Connect, listing::Listing, output, secret};
 
-const EXAMPLES: &str = "\
+/// For its help.
+pub const EXAMPLES: &str = "\
 Examples:
   skein user create ada --admin               asks for the password; the first user turns login on
   skein user create etl --password-stdin < password.txt
@@ -17,16 +18,9 @@ Examples:
 Passwords come from a prompt, from stdin or from SKEIN_NEW_PASSWORD; never from the command line, which others can see. \
 SKEIN_PASSWORD is the password that you yourself log in with.";
 
-/// Arguments of `skein user`.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = EXAMPLES)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
+/// What `skein user` can do.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Create a user.
     Create {
         /// The user's name.
@@ -70,8 +64,8 @@ enum Command {
 }
 
 /// Runs `skein user`.
-pub async fn run(args: Args) -> Result<(), Failure> {
-    match args.command {
+pub async fn run(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Create { name, admin, password_stdin, connect } => {
             let client = connect.client().await?;
             let password = secret::new_password(&name, password_stdin)?;

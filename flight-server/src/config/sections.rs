@@ -164,7 +164,8 @@ section! {
         /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as
         /// `"info,skein_query=debug"`.
         level: String = "info".to_owned(),
-        /// OTLP (gRPC) endpoint that traces are sent to, such as `"http://localhost:4317"`; `"off"` for none.
+        /// OTLP (gRPC) endpoint that traces are sent to, such as `"http://localhost:4317"`; `"off"` for none. They hold what
+        /// `level` lets through: with `"warn"` or `"error"` they are empty.
         otlp_endpoint: Option<String> = None,
     }
 }

@@ -1,11 +1,11 @@
 //! Runs a stream of batches through the encoder: in the caller, or in a task of its own, a few messages ahead of the network.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, panic::AssertUnwindSafe};
 
 use arrow::{array::RecordBatch, datatypes::Schema, error::ArrowError};
 use arrow_ipc::writer::{CompressionContext, DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteOptions};
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
 use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::Instrument;
@@ -15,6 +15,7 @@ use super::{
     batch::{self, Message},
     frame::frame,
 };
+use crate::status;
 
 /// Messages that may wait for the network. The producer stops pulling from the query when they do.
 const MESSAGES_AHEAD: usize = 4;
@@ -53,10 +54,12 @@ impl Producer {
 
     /// The next message, or the end, after which it must not be called again. Nothing is lost when it is dropped half-way.
     pub(super) async fn next(&mut self) -> Item {
-        match self.message().await {
-            Ok(Some(chunks)) => Item::Message(chunks),
-            Ok(None) => Item::End(Status::new(tonic::Code::Ok, "")),
-            Err(status) => Item::End(status),
+        match AssertUnwindSafe(self.message()).catch_unwind().await {
+            Ok(Ok(Some(chunks))) => Item::Message(chunks),
+            Ok(Ok(None)) => Item::End(Status::new(tonic::Code::Ok, "")),
+            Ok(Err(status)) => Item::End(status),
+            // In a task of its own nobody would see it, and the client would be without the id to ask for.
+            Err(payload) => Item::End(status::panicked(&*payload)),
         }
     }
 
@@ -98,7 +101,7 @@ impl Producer {
 }
 
 fn not_encoded(error: ArrowError) -> Status {
-    Status::internal(format!("the result could not be encoded: {error}"))
+    status::internal(&format!("the result could not be encoded: {error}"))
 }
 
 /// The state of one stream of messages.

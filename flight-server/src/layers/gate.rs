@@ -1,14 +1,10 @@
 //! Login: no request gets past this layer without a principal, unless the access table says that it may.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use tonic::{Status, transport::server::TlsConnectInfo};
 
-use super::{HttpRequest, HttpResponse, Inner, ResponseFuture};
+use super::{Around, HttpRequest, Inner, ResponseFuture};
 use crate::{
     auth::{Access, Credentials, Identity, Rpc},
     rpc::Caller,
@@ -18,44 +14,19 @@ use crate::{
 
 /// Adds login and sessions to a service.
 #[derive(Clone)]
-pub struct GateLayer {
+pub struct Gate {
     state: Arc<State>,
 }
 
-impl GateLayer {
-    /// A layer that asks `state` who a request comes from.
+impl Gate {
+    /// A gate that asks `state` who a request comes from.
     pub fn new(state: Arc<State>) -> Self {
         Self { state }
     }
 }
 
-impl<S> tower::Layer<S> for GateLayer {
-    type Service = GateService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        GateService { inner, state: Arc::clone(&self.state) }
-    }
-}
-
-/// The service [`GateLayer`] makes.
-#[derive(Clone)]
-pub struct GateService<S> {
-    inner: S,
-    state: Arc<State>,
-}
-
-impl<S: Inner> tower::Service<HttpRequest> for GateService<S> {
-    type Response = HttpResponse;
-    type Error = Infallible;
-    type Future = ResponseFuture;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: HttpRequest) -> Self::Future {
-        let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
+impl Around for Gate {
+    fn answer<S: Inner>(&self, mut inner: S, mut request: HttpRequest) -> ResponseFuture {
         let state = Arc::clone(&self.state);
         Box::pin(async move {
             let admitted = match admit(&state, &mut request).await {

@@ -1,7 +1,6 @@
 //! One span, one log line and the metrics of each request: name, principal, duration, status, bytes both ways.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,60 +13,35 @@ use tonic::{Code, Status, body::Body};
 use tracing::{Instrument as _, Span};
 use ulid::Ulid;
 
-use super::{HttpRequest, HttpResponse, Inner, ResponseFuture};
+use super::{Around, HttpRequest, Inner, ResponseFuture};
 use crate::{
     auth::{Identity, Rpc},
     server::{Call, InFlight},
-    telemetry::{Metrics, remote_parent},
+    telemetry::{self, Metrics, remote_parent},
 };
 
 /// Adds the request log and the request metrics to a service.
 #[derive(Debug, Clone)]
-pub struct LogLayer {
+pub struct Log {
     metrics: Arc<Metrics>,
     in_flight: InFlight,
 }
 
-impl LogLayer {
-    /// A layer that counts into `metrics`, and the calls that a drain waits for into `in_flight`.
+impl Log {
+    /// Counts into `metrics`, and the calls that a drain waits for into `in_flight`.
     pub fn new(metrics: Arc<Metrics>, in_flight: InFlight) -> Self {
         Self { metrics, in_flight }
     }
 }
 
-impl<S> tower::Layer<S> for LogLayer {
-    type Service = LogService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        LogService { inner, layer: self.clone() }
-    }
-}
-
-/// The service [`LogLayer`] makes.
-#[derive(Debug, Clone)]
-pub struct LogService<S> {
-    inner: S,
-    layer: LogLayer,
-}
-
-impl<S: Inner> tower::Service<HttpRequest> for LogService<S> {
-    type Response = HttpResponse;
-    type Error = Infallible;
-    type Future = ResponseFuture;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: HttpRequest) -> Self::Future {
-        let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
+impl Around for Log {
+    fn answer<S: Inner>(&self, mut inner: S, request: HttpRequest) -> ResponseFuture {
         let known = Rpc::from_path(request.uri().path());
         let rpc = known.map_or("unknown", Rpc::name);
-        let metrics = Arc::clone(&self.layer.metrics);
+        let metrics = Arc::clone(&self.metrics);
         let span = tracing::info_span!("rpc", rpc, request = %Ulid::new());
         remote_parent(&span, request.headers());
-        let call = known.is_some_and(Rpc::uses_session).then(|| self.layer.in_flight.begin());
+        let call = known.is_some_and(Rpc::uses_session).then(|| self.in_flight.begin());
         let record = Record::start(rpc, Arc::clone(&metrics), span.clone(), call);
         let request = request.map(|body| Body::new(ReceivedBody { inner: body, metrics }));
         let answer = async move {
@@ -113,6 +87,7 @@ impl Drop for Record {
         self.metrics.sent_bytes(self.sent);
         let _entered = self.span.enter();
         let (principal, ms) = (self.principal.as_deref().unwrap_or("-"), elapsed.as_secs_f64() * 1e3);
+        telemetry::outcome(&self.span, principal, code);
         match code {
             Code::Ok => tracing::info!(principal, code = ?code, ms, sent_bytes = self.sent, "answered"),
             _ => tracing::warn!(principal, code = ?code, ms, sent_bytes = self.sent, "answered"),
@@ -193,11 +168,14 @@ impl http_body::Body for ReceivedBody {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use futures::stream;
     use http_body_util::{BodyExt as _, StreamBody};
     use tower::{Layer as _, Service as _, service_fn};
 
     use super::*;
+    use crate::layers::Layer;
 
     #[tokio::test]
     async fn a_cancelled_upload_is_not_one_that_ended() {
@@ -212,7 +190,7 @@ mod tests {
     async fn a_request_is_counted_with_its_code_when_its_body_ends() {
         let metrics = Arc::new(Metrics::new());
         let mut service =
-            LogLayer::new(Arc::clone(&metrics), InFlight::default()).layer(service_fn(|_: HttpRequest| async {
+            Layer(Log::new(Arc::clone(&metrics), InFlight::default())).layer(service_fn(|_: HttpRequest| async {
                 Ok::<_, Infallible>(Status::not_found("no such table").into_http())
             }));
         let request = http::Request::builder()

@@ -1,15 +1,17 @@
-//! What every request passes on its way in and out, from the outside: the cutting of small answers, panic catching, then the request log with its
-//! metrics, then login. Each is a tower layer around all services of the port.
+//! What every request passes on its way in and out, from the outside: the cutting of small answers, the request log with its metrics, then panic
+//! catching, then login. Each is a tower layer around all services of the port.
 
+mod around;
 mod gate;
 mod log;
 mod panic;
 mod small;
 
-pub use gate::GateLayer;
-pub use log::LogLayer;
-pub use panic::PanicLayer;
-pub use small::SmallLayer;
+pub use around::{Around, Layer};
+pub use gate::Gate;
+pub use log::Log;
+pub use panic::CatchPanic;
+pub use small::Small;
 
 use std::{convert::Infallible, pin::Pin};
 

@@ -1,7 +1,6 @@
 //! Catches panics in handlers and in response streams, so that one defect ends one request and not the process.
 
 use std::{
-    convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
@@ -12,39 +11,15 @@ use futures::FutureExt as _;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::{HttpRequest, HttpResponse, Inner, ResponseFuture};
+use super::{Around, HttpRequest, Inner, ResponseFuture};
 use crate::status;
 
 /// Adds panic catching to a service.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct PanicLayer;
+pub struct CatchPanic;
 
-impl<S> tower::Layer<S> for PanicLayer {
-    type Service = PanicService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        PanicService { inner }
-    }
-}
-
-/// The service [`PanicLayer`] makes.
-#[derive(Debug, Clone)]
-pub struct PanicService<S> {
-    inner: S,
-}
-
-impl<S: Inner> tower::Service<HttpRequest> for PanicService<S> {
-    type Response = HttpResponse;
-    type Error = Infallible;
-    type Future = ResponseFuture;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: HttpRequest) -> Self::Future {
-        let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
+impl Around for CatchPanic {
+    fn answer<S: Inner>(&self, mut inner: S, request: HttpRequest) -> ResponseFuture {
         Box::pin(async move {
             let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind().await;
             Ok(match answer {
@@ -96,15 +71,18 @@ fn trailers(status: &Status) -> http::HeaderMap {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use futures::stream;
     use http_body_util::{BodyExt as _, StreamBody};
     use tower::{Layer as _, Service as _, service_fn};
 
     use super::*;
+    use crate::layers::{HttpResponse, Layer};
 
     #[tokio::test]
     async fn a_panicking_handler_answers_internal_with_an_id() {
-        let mut service = PanicLayer.layer(service_fn(|_: HttpRequest| async {
+        let mut service = Layer(CatchPanic).layer(service_fn(|_: HttpRequest| async {
             if true {
                 panic!("boom");
             }
@@ -117,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panicking_stream_ends_in_internal_trailers() {
-        let mut service = PanicLayer.layer(service_fn(|_: HttpRequest| async {
+        let mut service = Layer(CatchPanic).layer(service_fn(|_: HttpRequest| async {
             let frames = stream::iter(0..2).map_frames();
             Ok::<_, Infallible>(HttpResponse::new(Body::new(StreamBody::new(frames))))
         }));

@@ -4,7 +4,6 @@
 //! trailers of a unary answer then take two writes, and two reads. Smaller frames it copies into its buffer.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -13,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::{HttpRequest, HttpResponse, Inner, ResponseFuture};
+use super::{Around, HttpRequest, Inner, ResponseFuture};
 
 /// Just below what h2 (0.4) writes by itself.
 const PIECE: usize = 255;
@@ -21,34 +20,12 @@ const PIECE: usize = 255;
 const SMALL: usize = 4 << 10;
 
 /// Cuts small messages into frames that are buffered together.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SmallLayer;
+#[derive(Debug, Clone, Copy)]
+pub struct Small;
 
-impl<S> tower::Layer<S> for SmallLayer {
-    type Service = SmallService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        SmallService { inner }
-    }
-}
-
-/// The service [`SmallLayer`] makes.
-#[derive(Debug, Clone)]
-pub struct SmallService<S> {
-    inner: S,
-}
-
-impl<S: Inner> tower::Service<HttpRequest> for SmallService<S> {
-    type Response = HttpResponse;
-    type Error = Infallible;
-    type Future = ResponseFuture;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: HttpRequest) -> Self::Future {
-        let answer = self.inner.call(request);
+impl Around for Small {
+    fn answer<S: Inner>(&self, mut inner: S, request: HttpRequest) -> ResponseFuture {
+        let answer = inner.call(request);
         Box::pin(async move { Ok(answer.await?.map(|inner| Body::new(SmallBody { inner, rest: Bytes::new() }))) })
     }
 }

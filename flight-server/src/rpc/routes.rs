@@ -16,22 +16,29 @@ use crate::{
     server::State,
 };
 
+/// Largest message of a handshake, which anybody may send: a name and a password, or nothing. A message is given its memory
+/// when its length has been read.
+const MAX_HANDSHAKE_BYTES: usize = 64 << 10;
+
 /// All ten RPCs of the Flight service.
 #[derive(Clone)]
 pub struct FlightRoutes {
     state: Arc<State>,
     codec: FlightServiceServer<FlightApi>,
+    handshake: FlightServiceServer<FlightApi>,
 }
 
 impl FlightRoutes {
     /// The service over `state`.
     pub fn new(state: Arc<State>) -> Self {
+        let handshake =
+            FlightServiceServer::new(FlightApi::new(Arc::clone(&state))).max_decoding_message_size(MAX_HANDSHAKE_BYTES);
         let codec = FlightServiceServer::new(FlightApi::new(Arc::clone(&state)))
             .max_decoding_message_size(state.max_message_bytes)
             .max_encoding_message_size(usize::MAX)
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd);
-        Self { state, codec }
+        Self { state, codec, handshake }
     }
 }
 
@@ -52,6 +59,9 @@ impl tower::Service<HttpRequest> for FlightRoutes {
         if request.uri().path() == Rpc::DoGet.path() {
             let state = Arc::clone(&self.state);
             return Box::pin(async move { Ok(do_get::answer(&state, request).await) });
+        }
+        if request.uri().path() == Rpc::Handshake.path() {
+            return tower::Service::call(&mut self.handshake, request);
         }
         tower::Service::call(&mut self.codec, request)
     }

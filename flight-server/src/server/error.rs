@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::{telemetry::TelemetryError, tls::TlsError};
+use crate::tls::TlsError;
 
 /// Why a server could not be started, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -10,9 +10,6 @@ pub enum ServeError {
     /// TLS, or the refusal to listen without it.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// Logs or traces.
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
     /// A bucket.
     #[error(transparent)]
     Storage(#[from] skein_storage::Error),

@@ -11,7 +11,7 @@ use tonic_health::server::HealthReporter;
 use super::{ServeError, State, connection, drain, http_port, reflection, state};
 use crate::{
     config::Config,
-    layers::{GateLayer, LogLayer, PanicLayer, SmallLayer},
+    layers::{CatchPanic, Gate, Layer, Log, Small},
     rpc::FlightRoutes,
     tls,
 };
@@ -81,10 +81,11 @@ impl Running {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(FLIGHT_SERVICE, tonic_health::ServingStatus::Serving).await;
         let router = builder
-            .layer(SmallLayer)
-            .layer(PanicLayer)
-            .layer(LogLayer::new(Arc::clone(&state.metrics), state.in_flight.clone()))
-            .layer(GateLayer::new(Arc::clone(&state)))
+            .layer(Layer(Small))
+            // The log is outside, so that a caught panic is logged and counted as the INTERNAL it is answered with.
+            .layer(Layer(Log::new(Arc::clone(&state.metrics), state.in_flight.clone())))
+            .layer(Layer(CatchPanic))
+            .layer(Layer(Gate::new(Arc::clone(&state))))
             .add_service(FlightRoutes::new(Arc::clone(&state)))
             .add_service(health_service)
             .add_service(reflection::v1()?)

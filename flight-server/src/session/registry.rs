@@ -90,8 +90,12 @@ impl Sessions {
             return Opened { session, announce: false };
         }
         if let Some(id) = claim.bearer {
-            let session = open.enter(id, claim, now).unwrap_or_else(|| self.begin(&mut open, id, claim, None, now));
-            return Opened { session, announce: false };
+            if let Some(session) = open.enter(id, claim, now) {
+                return Opened { session, announce: false };
+            }
+            // The cookie takes a client back into this session when its token has expired and it has logged in again.
+            let session = self.begin(&mut open, id, claim, None, now);
+            return Opened { session, announce: true };
         }
         let key = (claim.connection, claim.principal.name.clone());
         if let Some(session) = open.by_connection.get(&key).copied().and_then(|id| open.touch(id, now)) {

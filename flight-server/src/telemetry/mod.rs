@@ -4,4 +4,4 @@ mod metrics;
 mod tracing_setup;
 
 pub use metrics::Metrics;
-pub use tracing_setup::{TelemetryError, TelemetryGuard, init, remote_parent};
+pub use tracing_setup::{TelemetryError, TelemetryGuard, init, outcome, remote_parent};

@@ -3,13 +3,17 @@
 use std::io::IsTerminal as _;
 
 use http::HeaderMap;
-use opentelemetry::{propagation::Extractor, trace::TracerProvider as _};
+use opentelemetry::{
+    propagation::Extractor,
+    trace::{Status, TracerProvider as _},
+};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use tonic::Code;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
-    EnvFilter, Layer, layer::SubscriberExt as _, registry::LookupSpan, util::SubscriberInitExt as _,
+    EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt as _, registry::LookupSpan, util::SubscriberInitExt as _,
 };
 
 use crate::config::{LogFormat, TelemetryConfig};
@@ -62,7 +66,9 @@ pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> 
     let provider = config.otlp_endpoint.as_deref().map(provider).transpose()?;
     let traces = provider.as_ref().map(|provider| {
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("skein"))
+        // Only what Skein says: the exporter's own connection has spans too, and each of them would be exported in turn.
+        let ours = filter_fn(|metadata| metadata.target().starts_with("skein"));
+        tracing_opentelemetry::layer().with_tracer(provider.tracer("skein")).with_filter(ours)
     });
     // Failing means that there is a subscriber already, as in tests.
     let _ = tracing_subscriber::registry().with(filter).with(traces).with(output(config.log)).try_init();
@@ -99,6 +105,17 @@ pub fn remote_parent(span: &Span, headers: &HeaderMap) {
     let context = opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
     // Fails only where no trace layer is installed.
     let _ = span.set_parent(context);
+}
+
+/// Puts what is known of a request at its end on the span that is exported. (As fields of the span, all of it would stand
+/// in each log line, too.)
+pub fn outcome(span: &Span, principal: &str, code: Code) {
+    span.set_attribute("principal", principal.to_owned());
+    span.set_attribute("rpc.grpc.status_code", i64::from(i32::from(code)));
+    match code {
+        Code::Ok => span.set_status(Status::Ok),
+        other => span.set_status(Status::error(format!("{other:?}"))),
+    }
 }
 
 struct Headers<'a>(&'a HeaderMap);

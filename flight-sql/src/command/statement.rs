@@ -136,6 +136,7 @@ impl FlightSql {
             parameters,
             parameters_id,
             update: run.is_update(),
+            run: if run.is_update() { self.statements.run().to_owned() } else { String::new() },
         };
         self.statements.keep_planned(id, Planned { plan: run.plan, session: session.id() }).await;
         Ok(ticket)
@@ -148,6 +149,10 @@ impl FlightSql {
         ticket: StatementTicket,
         encoding: Encoding,
     ) -> Result<Answer> {
+        // Before it is planned: whether it ran is not known here, and running it twice is worse than not running it.
+        if ticket.update && ticket.run != self.statements.run() {
+            return Err(Error::ElsewhereRun);
+        }
         let plan = match self.statements.planned(&ticket.statement_id).await {
             Some(planned) => planned.plan,
             None => self.plan(session, required_sql(&ticket.sql)?, &pins_from_proto(&ticket.pins)?).await?,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use moka::future::Cache;
-use skein_model::SessionId;
+use skein_model::{QueryId, SessionId};
 use skein_query::Plan;
 
 use super::Parameters;
@@ -58,6 +58,8 @@ pub(crate) struct Statements {
     parameters: Cache<String, Parameters>,
     /// Tickets of updates that ran.
     spent: Cache<String, ()>,
+    /// Names this memory: another process, or this server after a restart, has another one.
+    run: String,
     /// How many times something changed on this server.
     changes: AtomicU64,
 }
@@ -88,6 +90,7 @@ impl Statements {
                 .build(),
             // Twice as long as a ticket is valid, so that no valid ticket is forgotten.
             spent: Cache::builder().max_capacity(1 << 20).time_to_live(options.ticket_ttl * 2).build(),
+            run: QueryId::generate().to_string(),
             changes: AtomicU64::new(0),
         }
     }
@@ -133,7 +136,9 @@ impl Statements {
     /// Whether nothing that was done here can have changed what a prepared statement reads, and it was planned a moment ago.
     pub(crate) fn is_recent(&self, prepared: &Prepared) -> bool {
         let Moment { at, changes } = prepared.as_of;
-        changes == self.changes.load(Ordering::SeqCst) && at.elapsed() < REUSE && !prepared.planned.plan.session_changed()
+        changes == self.changes.load(Ordering::SeqCst)
+            && at.elapsed() < REUSE
+            && !prepared.planned.plan.session_changed()
     }
 
     pub(crate) async fn forget_prepared(&self, id: &str) {
@@ -147,6 +152,11 @@ impl Statements {
 
     pub(crate) async fn parameters(&self, id: &str) -> Option<Parameters> {
         self.parameters.get(id).await
+    }
+
+    /// What the ticket of an update says, so that only the server that can know whether it ran runs it.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
     }
 
     /// True the first time it is asked for an id.

@@ -4,10 +4,11 @@
 use std::{error::Error as StdError, io, sync::Arc};
 
 use arrow::error::ArrowError;
-use datafusion::{error::DataFusionError, parquet::errors::ParquetError};
+use datafusion::{common::SchemaError, error::DataFusionError, parquet::errors::ParquetError};
 use skein_model::{ErrorKind, Kind};
 
 use super::Error;
+use crate::suggest;
 
 /// One of our own errors that travelled through DataFusion, taken out again; otherwise the error as it was.
 pub(super) fn ours(error: DataFusionError) -> Result<Error, DataFusionError> {
@@ -118,19 +119,26 @@ fn is_unread_footer(text: &str) -> bool {
 fn object_store(error: &object_store::Error) -> ErrorKind {
     match error {
         object_store::Error::JoinError { .. } => ErrorKind::Internal,
-        error => skein_storage::store_error_kind(error),
+        // The enum is non-exhaustive. A full disk is a generic failure with its cause inside; a store that fails without
+        // saying why may work again later.
+        _ => skein_storage::store_error_kind(error),
     }
 }
 
 fn io(error: &io::Error) -> ErrorKind {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory => {
-            ErrorKind::ResourceExhausted
-        }
+        io::ErrorKind::StorageFull
+        | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::FileTooLarge
+        | io::ErrorKind::OutOfMemory => ErrorKind::ResourceExhausted,
         io::ErrorKind::NotFound => ErrorKind::NotFound,
         io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => ErrorKind::Corrupt,
-        _ => ErrorKind::Unavailable,
+        // A store's error that went through a writer comes back wrapped.
+        _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<object_store::Error>()) {
+            Some(inner) => object_store(inner),
+            None => ErrorKind::Unavailable,
+        },
     }
 }
 
@@ -165,6 +173,11 @@ pub(super) fn message(error: &DataFusionError) -> String {
         DataFusionError::Collection(errors) => errors.iter().map(message).collect::<Vec<_>>().join("; "),
         DataFusionError::External(inner) => inner.to_string(),
         DataFusionError::SQL(inner, _) => inner.to_string(),
+        DataFusionError::SchemaError(inner, _) => match inner.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } => suggest::no_such_column(field, valid_fields),
+            other => other.to_string(),
+        },
+        DataFusionError::Plan(text) => suggest::no_such_function(text).unwrap_or_else(|| text.trim().to_owned()),
         other => other.message().trim().to_owned(),
     }
 }
@@ -179,6 +192,16 @@ mod tests {
         assert_eq!(Error::from(full).kind(), ErrorKind::ResourceExhausted);
         let zero = DataFusionError::from(ArrowError::DivideByZero);
         assert_eq!(Error::from(zero).kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_full_disk_is_one_also_behind_a_writer() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let store = || object_store::Error::Generic { store: "test", source: Box::new(full()) };
+        let wrapped = ParquetError::External(Box::new(io::Error::other(store())));
+        for error in [DataFusionError::from(full()), store().into(), wrapped.into()] {
+            assert_eq!(Error::from(error).kind(), ErrorKind::ResourceExhausted);
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use datafusion::{
 };
 use parking_lot::Mutex;
 
-use crate::Error;
+use crate::{Error, suggest};
 
 /// What became of a name.
 pub(super) enum Lookup {
@@ -106,11 +106,12 @@ impl ContextProvider for PlanContext<'_> {
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> DfResult<Arc<dyn TableSource>> {
         let name = name.to_lowercase();
-        let function = self
-            .state
-            .table_functions()
-            .get(&name)
-            .ok_or_else(|| Error::NotFound(format!("table function '{name}' does not exist")))?;
+        let functions = self.state.table_functions();
+        let function = functions.get(&name).ok_or_else(|| {
+            let near = suggest::closest(&name, functions.keys());
+            let advice = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+            Error::NotFound(format!("table function '{name}' does not exist{advice}"))
+        })?;
         let context = SimplifyContext::builder().with_config_options(self.state.config_options().clone()).build();
         let simplifier = ExprSimplifier::new(context);
         let schema = DFSchema::empty();

@@ -64,7 +64,15 @@ impl Scope {
     pub(crate) fn new(session: Arc<Session>, pins: Pins) -> Self {
         let core = session.core();
         let default_schema = session.current_schema();
-        Self { session, core, default_schema, pins: Arc::new(pins), used: Arc::default(), reads: Arc::default(), depth: 0 }
+        Self {
+            session,
+            core,
+            default_schema,
+            pins: Arc::new(pins),
+            used: Arc::default(),
+            reads: Arc::default(),
+            depth: 0,
+        }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

@@ -1,11 +1,7 @@
 //! Plans that look a few rows up in a small table. Spread over all cores they would take longer, for the work of starting and joining
 //! the parts is more than that of the parts.
 
-use datafusion::{
-    common::tree_node::TreeNodeRecursion,
-    datasource::source_as_provider,
-    logical_expr::LogicalPlan,
-};
+use datafusion::{common::tree_node::TreeNodeRecursion, datasource::source_as_provider, logical_expr::LogicalPlan};
 
 use crate::scan::SnapshotTable;
 

@@ -9,9 +9,7 @@ use datafusion::{
     common::{Statistics, config::TableParquetOptions, project_schema},
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{
-            FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory,
-        },
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory},
         source::DataSourceExec,
         table_schema::TableSchema,
     },

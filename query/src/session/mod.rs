@@ -16,7 +16,10 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use chrono::{DateTime, Utc};
 use datafusion::{
     datasource::MemTable,
-    execution::{FunctionRegistry, TaskContext, session_state::{SessionState, SessionStateBuilder}},
+    execution::{
+        FunctionRegistry, TaskContext,
+        session_state::{SessionState, SessionStateBuilder},
+    },
 };
 use parking_lot::RwLock;
 use skein_catalog::{Actor, At, Entry, EntryKind};

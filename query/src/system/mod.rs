@@ -19,7 +19,7 @@ use skein_catalog::{At, Dataset, Entry, Snapshot};
 use skein_model::SYSTEM_SCHEMA;
 
 use self::table::{Source, SystemTable};
-use crate::{Error, Result, Session};
+use crate::{Error, Result, Session, suggest};
 
 /// The names of all tables.
 pub(crate) const TABLES: [&str; 10] =
@@ -39,10 +39,11 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "tokens" => tokens::SOURCE,
         "users" => users::SOURCE,
         _ => {
-            return Err(Error::NotFound(format!(
-                "table '{SYSTEM_SCHEMA}.{name}' does not exist; there are {}",
-                TABLES.join(", ")
-            )));
+            let advice = match suggest::closest(name, TABLES) {
+                Some(near) => format!("did you mean '{SYSTEM_SCHEMA}.{near}'?"),
+                None => format!("there are {}", TABLES.join(", ")),
+            };
+            return Err(Error::NotFound(format!("table '{SYSTEM_SCHEMA}.{name}' does not exist; {advice}")));
         }
     };
     Ok(Arc::new(SystemTable::new(session.clone(), source)))

@@ -22,7 +22,8 @@ async fn a_plan_is_good_until_its_table_changes() {
     let fixture = Fixture::memory().await;
     fixture.update("create table t as select 1 as a").await;
     fixture.update("create table other as select 1 as a").await;
-    let plan = fixture.plan("with x as (select a from t) select a from x where a = (select max(a) from t)").await.unwrap();
+    let plan =
+        fixture.plan("with x as (select a from t) select a from x where a = (select max(a) from t)").await.unwrap();
     check(&plan, true).await;
     fixture.update("insert into other values (2)").await;
     check(&plan, true).await;

@@ -29,7 +29,12 @@ class Server:
     """A running server. Use it as a context manager; `env` takes any configuration key as SKEIN__SECTION__KEY."""
 
     def __init__(
-        self, folder: Path, env: Mapping[str, str] | None = None, args: Sequence[str] = (), tls: bool = False
+        self,
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        args: Sequence[str] = (),
+        tls: bool = False,
+        survive_file_limit: bool = False,
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
@@ -37,6 +42,8 @@ class Server:
         self.port = free_port()
         self.http_port = free_port()
         self.tls = tls
+        # Python ignores SIGXFSZ; a server that inherits that gets an error for a file beyond RLIMIT_FSIZE, not the signal.
+        self._restore_signals = not survive_file_limit
         self._env = dict(env or {})
         self._args = list(args)
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,7 +72,13 @@ class Server:
             command += ["--data", str(self.data)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=self.folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                restore_signals=self._restore_signals,
             )
         self._wait_ready()
         return self

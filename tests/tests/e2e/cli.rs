@@ -1,150 +1,14 @@
 //! The `skein` binary as people and scripts use it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::OnceLock,
+    io::{Read as _, Write as _},
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use tempfile::TempDir;
 
-/// The binary: `SKEIN_BIN`, or the one next to this test's, which is built when it is missing or older than the test.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(named) = std::env::var_os("SKEIN_BIN") {
-            return named.into();
-        }
-        let test = std::env::current_exe().unwrap();
-        let path = test.parent().unwrap().parent().unwrap().join("skein");
-        let changed = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-        if changed(&path) < changed(&test) {
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            // The whole workspace, so that dependencies keep the features they were built with.
-            let build = ["build", "--quiet", "--workspace", "--bin", "skein"];
-            let mut command = Command::new(cargo);
-            // Set for the test, these would have build scripts run again, and with them half of the dependencies built anew.
-            for (name, _) in std::env::vars().filter(|(name, _)| {
-                name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR"
-            }) {
-                command.env_remove(name);
-            }
-            assert!(command.args(build).status().unwrap().success());
-        }
-        path
-    })
-}
-
-/// A `skein` command without anything of this process's configuration.
-fn skein(arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SKEIN")) {
-        command.env_remove(name);
-    }
-    command.args(arguments).stdin(Stdio::null());
-    command
-}
-
-/// A `skein serve` process with its data in a temporary folder.
-struct Served {
-    process: Child,
-    url: String,
-    banner: String,
-    folder: TempDir,
-}
-
-impl Served {
-    fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    fn start_with(arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut process = skein(&["serve", "--listen", "127.0.0.1:0", "--http-listen", "off", "--data"])
-            .arg(folder.path().join("data"))
-            .args(arguments)
-            .env("SKEIN__TELEMETRY__LEVEL", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut banner = String::new();
-        // The line for polars is the last.
-        while !banner.contains("polars  ") {
-            banner += &(lines.next().expect("the server ended before it listened").unwrap() + "\n");
-        }
-        let url = banner.split_whitespace().find(|word| word.starts_with("grpc")).unwrap().to_owned();
-        Self { process, url, banner, folder }
-    }
-
-    /// A client command.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = skein(arguments);
-        command.env("SKEIN_URL", &self.url).current_dir(self.folder.path());
-        command
-    }
-
-    /// Runs a client command that must succeed; returns its stdout.
-    fn run(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().unwrap();
-        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
-        stdout(&output)
-    }
-
-    /// Runs a client command that must fail with this exit code; returns its stderr.
-    fn fail(&self, exit: i32, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().unwrap();
-        assert_eq!(code(&output), exit, "{arguments:?}: {}{}", stdout(&output), stderr(&output));
-        stderr(&output)
-    }
-
-    fn csv(&self, sql: &str) -> String {
-        self.run(&["sql", "-F", "csv", sql])
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.folder.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    /// SIGTERM, and the exit code that follows.
-    fn terminate(mut self) -> Option<i32> {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        self.process.wait().unwrap().code()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("ended by itself")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Runs a command with text on its stdin.
-fn with_stdin(command: &mut Command, text: &str) -> Output {
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
+use crate::support::process::{Served, binary, code, skein, stderr, stdout, with_stdin};
 
 #[test]
 fn serve_says_how_to_connect_and_drains_on_sigterm() {
@@ -201,6 +65,39 @@ fn failures_say_what_happened_what_to_do_and_have_exit_codes() {
     let missing = server.fail(5, &["sql", "SELECT * FROM flihgts"]);
     assert!(missing.starts_with("error: ") && missing.contains("flihgts") && missing.contains("\nhint: "), "{missing}");
     assert_eq!(missing.lines().count(), 2, "{missing}");
+    for (sql, cause, hint) in [
+        ("SELECT * FROM flihgts", "table 'public.flihgts' does not exist", "did you mean 'public.flights'?"),
+        (
+            "SELECT * FROM sales.x",
+            "table 'sales.x' does not exist, and neither does the schema 'sales'",
+            "there are: public",
+        ),
+        ("SELECT * FROM system.querys", "table 'system.querys' does not exist", "did you mean 'system.queries'?"),
+        (
+            "SELECT * FROM generate_seris(1, 2)",
+            "table function 'generate_seris' does not exist",
+            "did you mean 'generate_series'?",
+        ),
+    ] {
+        let said = server.fail(5, &["sql", sql]);
+        assert_eq!(said, format!("error: {cause}\nhint: {hint}\n"));
+    }
+    for (sql, cause, hint) in [
+        ("SELECT aa FROM flights", "column 'aa' does not exist", "there are a"),
+        (
+            "SELECT f.carier FROM (SELECT 1 AS carrier) f",
+            "column 'f.carier' does not exist",
+            "did you mean 'f.carrier'?",
+        ),
+        ("SELECT uper('x')", "function 'uper' does not exist", "did you mean 'upper'?"),
+        ("SELECT count_distnct(1)", "function 'count_distnct' does not exist", "SHOW FUNCTIONS lists them"),
+    ] {
+        let said = server.fail(1, &["sql", sql]);
+        assert_eq!(said, format!("error: {cause}\nhint: {hint}\n"));
+    }
+    // What is refused is not a matter of who asks.
+    let reserved = server.fail(4, &["sql", "COPY flights TO 'tables/x.csv' STORED AS CSV"]);
+    assert!(reserved.contains("name another folder") && !reserved.contains("log in"), "{reserved}");
     server.fail(1, &["sql", "SELEKT 1"]);
     server.fail(2, &["sql", ""]);
     server.fail(2, &["nonsense"]);
@@ -230,7 +127,9 @@ fn files_folders_patterns_and_stdin_come_in() {
         with_stdin(&mut server.command(&["ingest", "-", "--into", "t", "--format", "csv"]), "id,name\n9,stdin\n");
     assert_eq!(code(&piped), 0, "{}", stderr(&piped));
     assert_eq!(server.csv("SELECT count(*) AS n FROM t"), "n\n6\n");
-    server.fail(5, &["ingest", "data/a.csv", "--into", "s.u"]);
+    let no_schema = server.fail(5, &["ingest", "data/a.csv", "--into", "s.u"]);
+    let advice = "\nhint: create it first: skein sql 'CREATE SCHEMA \"s\"'\n";
+    assert!(no_schema.contains("schema 's' does not exist") && no_schema.ends_with(advice), "{no_schema}");
     server.run(&["sql", "CREATE SCHEMA s"]);
     let json = server.run(&["ingest", "data/a.csv", "--into", "s.u", "--mode", "create", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -257,7 +156,7 @@ fn bad_rows_and_bad_files_are_the_callers_choice() {
     let output =
         server.command(&["ingest", "dirty.csv", "--into", "t", "--on-bad-row", "skip", "--type", "id=bigint"]).output();
     let output = output.unwrap();
-    assert!(stdout(&output).contains("1 rows skipped") && stderr(&output).contains("two"), "{output:?}");
+    assert!(stdout(&output).contains("1 row skipped") && stderr(&output).contains("two"), "{output:?}");
     assert_eq!(server.csv("SELECT count(*) AS n FROM t"), "n\n3\n");
 }
 

@@ -1,5 +1,7 @@
 //! Users, passwords, tokens and the handshake.
 
+use std::time::Duration;
+
 use arrow_flight::{BasicAuth, HandshakeRequest};
 use futures::{TryStreamExt as _, stream};
 use prost::Message as _;
@@ -7,7 +9,7 @@ use serde_json::json;
 use skein_flight_server::config::AuthMode;
 use tonic::Code;
 
-use crate::support::{TestServer, table};
+use crate::support::{Client, TestServer, shared_secret, table};
 
 #[tokio::test]
 async fn a_fresh_server_on_loopback_asks_for_nothing_until_the_first_user_exists() {
@@ -59,6 +61,17 @@ async fn older_clients_send_their_password_in_the_payload() {
 }
 
 #[tokio::test]
+async fn whoever_has_not_logged_in_yet_cannot_make_the_server_hold_much() {
+    let server = TestServer::start().await;
+    server.admin().await;
+    let mut client = server.client().await;
+    let message = HandshakeRequest { protocol_version: 0, payload: vec![0; 1 << 20].into() };
+    let status = client.flight.handshake(stream::iter([message])).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    client.basic("root", "a long password").check_alive().await;
+}
+
+#[tokio::test]
 async fn a_session_ends_with_the_password_it_began_with() {
     let server = TestServer::start().await;
     let mut admin = server.admin().await;
@@ -71,12 +84,59 @@ async fn a_session_ends_with_the_password_it_began_with() {
     server.client().await.basic("root", "another long one").check_alive().await;
 }
 
+/// Whether the client's credentials are refused, at the latest a few seconds after a change through another server.
+async fn is_refused_soon(client: &mut Client) -> bool {
+    for _ in 0..50 {
+        match client.rows("select 1").await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(status) => return status.code() == Code::Unauthenticated,
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_session_ends_on_every_server_of_the_bucket() {
+    let here = TestServer::with(shared_secret).await;
+    let mut admin = here.admin().await;
+    admin.action("user.create", &json!({"name": "ada", "password": "a long password"})).await.unwrap();
+    let there = here.beside().await;
+    let root = there.client().await.basic("root", "a long password").handshake().await.unwrap();
+    let mut others = there.client().await.bearer(&root);
+    let session = |token: &str| {
+        let token = token.to_owned();
+        let there = &there;
+        async move { there.client().await.bearer(&token) }
+    };
+
+    // A new password ends the sessions begun with the old one, and the old one itself, also where both are remembered.
+    let begun = here.client().await.basic("ada", "a long password").handshake().await.unwrap();
+    let (mut ada, mut basic) = (session(&begun).await, there.client().await.basic("ada", "a long password"));
+    ada.check_alive().await;
+    basic.check_alive().await;
+    admin.action("user.set_password", &json!({"name": "ada", "password": "another long one"})).await.unwrap();
+    assert!(is_refused_soon(&mut ada).await && is_refused_soon(&mut basic).await);
+    others.check_alive().await;
+
+    // So does the end of the account, and a namesake with the same password does not bring them back.
+    let begun = there.client().await.basic("ada", "another long one").handshake().await.unwrap();
+    let mut ada = session(&begun).await;
+    ada.check_alive().await;
+    admin.action("user.delete", &json!({"name": "ada"})).await.unwrap();
+    assert!(is_refused_soon(&mut ada).await);
+    admin.action("user.create", &json!({"name": "ada", "password": "another long one"})).await.unwrap();
+    there.client().await.basic("ada", "another long one").check_alive().await;
+    assert_eq!(ada.rows("select 1").await.unwrap_err().code(), Code::Unauthenticated);
+    let mut on_the_other = here.client().await.bearer(&begun);
+    assert_eq!(on_the_other.rows("select 1").await.unwrap_err().code(), Code::Unauthenticated);
+}
+
 #[tokio::test]
 async fn an_expired_session_token_is_refused() {
-    let server = TestServer::with(|config| config.auth.session_token_ttl = std::time::Duration::from_secs(1)).await;
+    let server = TestServer::with(|config| config.auth.session_token_ttl = Duration::from_secs(1)).await;
     server.admin().await;
     let token = server.client().await.basic("root", "a long password").handshake().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    tokio::time::sleep(Duration::from_millis(2100)).await;
     let status = server.client().await.bearer(&token).rows("select 1").await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
     assert!(status.message().contains("expired"), "{}", status.message());

@@ -11,6 +11,8 @@ mod faults;
 mod ingest;
 mod lifecycle;
 mod login;
+mod otlp;
+mod panics;
 mod query;
 mod sessions;
 mod slt;

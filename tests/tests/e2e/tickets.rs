@@ -4,7 +4,7 @@ use arrow_flight::Ticket;
 use serde_json::json;
 use tonic::Code;
 
-use crate::support::{TestServer, numbers, table};
+use crate::support::{TestServer, numbers, shared_secret, table};
 
 async fn ticket(client: &mut crate::support::Client, sql: &str) -> Ticket {
     client.plan(sql).await.unwrap().endpoint[0].ticket.clone().unwrap()
@@ -58,15 +58,37 @@ async fn a_ticket_of_another_server_is_refused() {
 
 #[tokio::test]
 async fn servers_that_share_a_secret_serve_each_others_tickets() {
-    let secret = |config: &mut skein_flight_server::config::Config| {
-        let sources = skein_flight_server::config::Sources::default()
-            .with_text("test", "[server]\nticket_secret = \"0123456789abcdef0123456789abcdef\"");
-        config.server.ticket_secret =
-            skein_flight_server::config::Config::load(&sources).unwrap().config.server.ticket_secret;
-    };
-    let (here, there) = (TestServer::with(secret).await, TestServer::with(secret).await);
+    let (here, there) = (TestServer::with(shared_secret).await, TestServer::with(shared_secret).await);
     let foreign = ticket(&mut there.client().await, "select 42").await;
     assert_eq!(table(&here.client().await.read(foreign).await.unwrap()), "42");
+}
+
+#[tokio::test]
+async fn the_ticket_of_an_update_runs_it_once_whatever_happens_to_the_server() {
+    let server = TestServer::with(shared_secret).await;
+    let mut client = server.client().await;
+    client.update("create table t (n bigint)").await.unwrap();
+    let used = ticket(&mut client, "insert into t values (1)").await;
+    let unused = ticket(&mut client, "insert into t values (2)").await;
+    assert_eq!(table(&client.read(used.clone()).await.unwrap()), "1");
+    let status = client.read(used.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Aborted);
+    assert!(status.message().contains("has run already"), "{}", status.message());
+
+    // A server that cannot know whether it ran does not run it.
+    let other = server.beside().await;
+    let status = other.client().await.read(unused.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Aborted);
+    assert!(status.message().contains("another server"), "{}", status.message());
+    let server = server.restart().await;
+    let mut client = server.client().await;
+    for ticket in [used, unused] {
+        let status = client.read(ticket).await.unwrap_err();
+        assert_eq!(status.code(), Code::Aborted);
+        assert!(status.message().contains("before this one restarted"), "{}", status.message());
+    }
+    assert_eq!(client.rows("select count(*) from t").await.unwrap(), "1");
+    assert_eq!(client.rows("insert into t values (3)").await.unwrap(), "1");
 }
 
 #[tokio::test]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 import pyarrow
 import pyarrow.flight
 
-from skein_flight.errors import InvalidInputError, SkeinError, translated
+from skein_flight.errors import InvalidInputError, SkeinError, UnauthenticatedError, translated
 from skein_flight.files import IngestReport, Progress, send_file
 from skein_flight.result import Result
 from skein_flight.settings import Settings
@@ -18,6 +18,7 @@ from skein_flight.settings import Settings
 if TYPE_CHECKING:
     import adbc_driver_manager.dbapi
 
+T = TypeVar("T")
 Mode = Literal["create", "append", "replace", "create_append"]
 MODES = ("create", "append", "replace", "create_append")
 
@@ -75,7 +76,7 @@ def connect(
 
 class Connection:
     """A session on a server. Temporary tables and session settings (`SET ...`) belong to it. Not for use by several
-    threads at once; open one for each."""
+    threads at once; open one for each. A login by password is renewed by itself when the session's token has run out."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -108,10 +109,9 @@ class Connection:
         if self._flight is None:
             with translated():
                 client = pyarrow.flight.FlightClient(self.settings.location, **self.settings.flight_options())
-                if self.settings.user is not None:
-                    bearer = client.authenticate_basic_token(self.settings.user, self.settings.password or "")
-                    self._authorization = [bearer]
             self._flight = client
+            if self.settings.user is not None:
+                self._log_in(client)
         return self._flight
 
     @property
@@ -120,11 +120,44 @@ class Connection:
         _ = self.flight
         return pyarrow.flight.FlightCallOptions(headers=self._authorization)
 
+    # ---- login
+
+    def _log_in(self, client: pyarrow.flight.FlightClient) -> None:
+        """Gets a token for the password."""
+        with translated():
+            bearer = client.authenticate_basic_token(self.settings.user or "", self.settings.password or "")
+        self._authorization = [bearer]
+
+    def _log_in_again(self) -> None:
+        self._log_in(self.flight)
+        if self._adbc is not None:
+            # The same connection goes on with the new token; its cookie leads back into the same session.
+            header = "adbc.flight.sql.rpc.call_header.authorization"
+            token = self._authorization[0][1].decode()
+            with translated():
+                # The driver adds to the values of a header, and takes an empty one for an order to forget them.
+                self._adbc.adbc_connection.set_options(**{header: ""})
+                self._adbc.adbc_connection.set_options(**{header: token})
+
+    def _logged_in(self, attempt: Callable[[], T]) -> T:
+        """Runs `attempt`, and once more after a new login when the server does not know the session any more. The server
+        refuses a request without a login before it looks at it, so nothing is done twice."""
+        try:
+            with translated():
+                return attempt()
+        except UnauthenticatedError:
+            if self.settings.user is None:
+                raise
+        self._log_in_again()
+        with translated():
+            return attempt()
+
     # ---- SQL
 
     def sql(self, query: str, params: Sequence[Any] | None = None) -> Result:
         """Runs a query. `?` or `$1` in it are filled from `params`."""
-        with translated():
+
+        def attempt() -> Result:
             cursor = self.adbc.cursor()
             try:
                 cursor.execute(query, params)
@@ -133,19 +166,27 @@ class Connection:
                 cursor.close()
                 raise
 
+        return self._logged_in(attempt)
+
     def execute(self, statement: str, params: Sequence[Any] | Sequence[Sequence[Any]] | None = None) -> int | None:
         """Runs a statement that changes something; the number of rows it touched (0 for DDL), None when it is unknown.
 
         `params` is one row of values, or a list of rows: the statement then runs for each of them.
         """
-        with translated(), self.adbc.cursor() as cursor:
-            if params is None:
-                cursor.adbc_statement.set_sql_query(statement)
-                rows = cursor.adbc_statement.execute_update()
-            else:
+
+        def attempt() -> int | None:
+            rows: int | None
+            with self.adbc.cursor() as cursor:
+                if params is None:
+                    cursor.adbc_statement.set_sql_query(statement)
+                    rows = cursor.adbc_statement.execute_update()
+                    return rows
                 many = len(params) > 0 and all(isinstance(row, list | tuple) for row in params)
                 cursor.executemany(statement, params if many else [params])
                 rows = cursor.rowcount
+                return rows
+
+        rows = self._logged_in(attempt)
         return rows if rows is not None and rows >= 0 else None
 
     # ---- ingest
@@ -161,6 +202,9 @@ class Connection:
         """
         if mode not in MODES:
             raise InvalidInputError(f"mode '{mode}' is not one of {', '.join(MODES)}")
+        if self.settings.user is not None:
+            # Ahead of the upload: a reader can be read once, so it cannot be sent again after a new login.
+            self.sql("SELECT 1").close()
         with translated(), self.adbc.cursor() as cursor:
             rows: int = cursor.adbc_ingest(
                 table, _arrow_data(data), mode=mode, db_schema_name=schema, temporary=temporary
@@ -185,6 +229,8 @@ class Connection:
         if mode not in MODES:
             raise InvalidInputError(f"mode '{mode}' is not one of {', '.join(MODES)}")
         target = [schema, table] if schema else [table]
+        if self.settings.user is not None:
+            self.actions()
         with translated():
             return send_file(self.flight, self.call_options, path, target, mode, options, progress)
 
@@ -192,17 +238,17 @@ class Connection:
 
     def action(self, name: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Runs an action and returns its answer. `actions()` lists them."""
-        with translated():
-            request = pyarrow.flight.Action(name, json.dumps(dict(body or {})).encode())
-            answers = [json.loads(r.body.to_pybytes() or b"{}") for r in self.flight.do_action(request, self.call_options)]
+        request = pyarrow.flight.Action(name, json.dumps(dict(body or {})).encode())
+        results = self._logged_in(lambda: list(self.flight.do_action(request, self.call_options)))
+        answers = [json.loads(r.body.to_pybytes() or b"{}") for r in results]
         if len(answers) == 1 and isinstance(answers[0], dict):
             return answers[0]
         return {"results": answers} if answers else {}
 
     def actions(self) -> list[ActionType]:
         """What the server can be told to do."""
-        with translated():
-            return [ActionType(a.type, a.description) for a in self.flight.list_actions(self.call_options)]
+        listed = self._logged_in(lambda: list(self.flight.list_actions(self.call_options)))
+        return [ActionType(a.type, a.description) for a in listed]
 
     def tables(self, schema: str | None = None) -> list[Table]:
         """The tables and views, without the server's own unless their schema is named."""

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 use skein_client::{Client, IngestMode, IngestTarget};
 
-use super::{Exit, Failure, connect::Connect, output, table_ref::TableRef};
+use super::{
+    Exit, Failure,
+    connect::Connect,
+    output,
+    table_ref::{TableRef, quote_name},
+};
 
 mod options;
 mod paths;
@@ -127,7 +132,15 @@ async fn one(args: &Args, client: &Client, input: &Input, committed: bool) -> Re
         target = target.in_bucket(bucket);
     }
     let options = args.options.for_file(&input.name())?;
-    send::send(client, &target, &options, input, args.quiet).await
+    send::send(client, &target, &options, input, args.quiet).await.map_err(|failure| match &args.into.schema {
+        Some(schema) if failure.says("schema ") => failure.hint(create_schema(schema)),
+        _ => failure,
+    })
+}
+
+/// What to type when the schema is missing. It is not created unasked: a slip of the keyboard would make one, too.
+fn create_schema(schema: &str) -> String {
+    format!("create it first: skein sql 'CREATE SCHEMA {}'", quote_name(schema).replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ fn sentence(name: &str, report: &Report, elapsed: Duration) -> String {
     }
     let skipped = match report.skipped_rows {
         0 => String::new(),
+        1 => ", 1 row skipped".to_owned(),
         rows => format!(", {} rows skipped", HumanCount(rows)),
     };
     format!(

@@ -64,7 +64,8 @@ impl Shell {
         loop {
             match block_in_place(|| editor.readline("skein> ")) {
                 Ok(input) => {
-                    let _ = editor.add_history_entry(input.trim());
+                    // A space in front keeps a statement out of the history, so it is not trimmed there.
+                    let _ = editor.add_history_entry(input.trim_end());
                     if self.input(&input).await == Next::Leave {
                         return Ok(());
                     }

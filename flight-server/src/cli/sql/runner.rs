@@ -1,6 +1,9 @@
 //! Running one statement and writing what comes of it.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use skein_client::{Client, Outcome, Params};
 
@@ -48,10 +51,13 @@ impl Runner {
                 (false, out)
             }
         };
+        let (wrote_rows, mut out) = answer;
         if self.timing {
+            // Behind the rows, also where both go to one terminal.
+            out.flush()?;
             output::note(&format!("time: {}", duration(start.elapsed())));
         }
-        Ok(answer)
+        Ok((wrote_rows, out))
     }
 
     async fn execute(&self, statement: &str, params: &[String]) -> Result<Outcome, Failure> {

@@ -2,8 +2,9 @@
 
 mod client;
 mod data;
+pub mod process;
 mod server;
 
 pub use client::{Client, file_messages, path_descriptor, statement};
 pub use data::{batch, flight_data, numbers, table};
-pub use server::{TestServer, http_get};
+pub use server::{TestServer, http_get, shared_secret};

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use skein_flight_server::{config::Config, server::Running};
+use skein_flight_server::{
+    config::{Config, Sources},
+    server::Running,
+};
 use skein_storage::Buckets;
 use tempfile::TempDir;
 use tokio::{
@@ -38,6 +41,16 @@ impl TestServer {
         let (folder, config) = Self::configure(change);
         let running = Running::start(config.clone()).await.unwrap();
         Self { running, config, folder }
+    }
+
+    /// Another server over the same folder, which this one has to have the shared secret for.
+    pub async fn beside(&self) -> Self {
+        let data = self.data().to_owned();
+        Self::with(|config| {
+            shared_secret(config);
+            config.storage.data = data;
+        })
+        .await
     }
 
     fn configure(change: impl FnOnce(&mut Config)) -> (TempDir, Config) {
@@ -112,6 +125,13 @@ impl TestServer {
     pub async fn http(&self, path: &str) -> (u16, String) {
         http_get(self.running.http_addr().unwrap(), path).await
     }
+}
+
+/// The secret of all servers that are to take each other's tickets and sessions.
+pub fn shared_secret(config: &mut Config) {
+    let text = "[server]\nticket_secret = \"0123456789abcdef0123456789abcdef\"";
+    let loaded = Config::load(&Sources::default().with_text("test", text)).unwrap();
+    config.server.ticket_secret = loaded.config.server.ticket_secret;
 }
 
 /// A GET without an HTTP client: status and body.
