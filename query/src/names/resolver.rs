@@ -1,10 +1,11 @@
 //! Looking up the tables of one statement.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 
+use arrow::datatypes::{Schema, SchemaRef};
 use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::{
     catalog::TableProvider,
@@ -29,10 +30,10 @@ use skein_model::{DEFAULT_CATALOG, SYSTEM_SCHEMA, TableName};
 
 use super::{
     context::{Lookup, PlanContext},
-    information_schema,
+    extent, information_schema,
 };
 use crate::{
-    Error, Pins, Result, Session, external,
+    Error, Pins, Result, Session, external, plain_field,
     scan::SnapshotTable,
     session::{Core, TEMP_SCHEMA},
     sql::{self, Version, VersionedTable},
@@ -54,6 +55,8 @@ pub(crate) struct Scope {
     pins: Arc<Pins>,
     /// Versions that were read.
     used: Arc<Mutex<Pins>>,
+    /// Views that were looked up.
+    views: Arc<Mutex<BTreeSet<TableName>>>,
     depth: usize,
 }
 
@@ -61,7 +64,15 @@ impl Scope {
     pub(crate) fn new(session: Arc<Session>, pins: Pins) -> Self {
         let core = session.core();
         let default_schema = session.current_schema();
-        Self { session, core, default_schema, pins: Arc::new(pins), used: Arc::default(), depth: 0 }
+        Self {
+            session,
+            core,
+            default_schema,
+            pins: Arc::new(pins),
+            used: Arc::default(),
+            views: Arc::default(),
+            depth: 0,
+        }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -87,6 +98,19 @@ impl Scope {
         self.used.lock().clone()
     }
 
+    /// A table's columns as they are sent to this session.
+    pub(crate) fn shown(&self, schema: &SchemaRef) -> SchemaRef {
+        if self.session.sends_views() {
+            return schema.clone();
+        }
+        Arc::new(Schema::new(schema.fields().iter().map(|field| plain_field(field)).collect::<Vec<_>>()))
+    }
+
+    /// Whether a view was read so far, by the statement or by another view.
+    pub(crate) fn has_read_view(&self, name: &TableName) -> bool {
+        self.views.lock().contains(name)
+    }
+
     fn state(&self) -> &SessionState {
         &self.core.state
     }
@@ -108,7 +132,10 @@ impl Scope {
             }
             let versioned = self.versioned(&statement).await?;
             let context = PlanContext::new(self.state(), DEFAULT_CATALOG, &self.default_schema, tables, versioned);
-            Ok(SqlToRel::new_with_options(&context, parser_options(self.state())).statement_to_plan(statement)?)
+            let plan =
+                SqlToRel::new_with_options(&context, parser_options(self.state())).statement_to_plan(statement)?;
+            extent::check(&plan)?;
+            Ok(plan)
         }
         .boxed()
     }
@@ -187,7 +214,7 @@ impl Scope {
         if at == At::Latest {
             self.used.lock().insert(dataset.id(), snapshot.version);
         }
-        Ok(Arc::new(SnapshotTable::new(dataset, snapshot, self.session.engine().snapshots())?))
+        Ok(Arc::new(SnapshotTable::new(dataset, &snapshot, self.session.engine().snapshots())?))
     }
 
     async fn view(&self, name: &TableName, view: &ViewSpec) -> Result<Arc<dyn TableProvider>> {
@@ -196,6 +223,7 @@ impl Scope {
                 "view '{name}' stands on more than {MAX_VIEW_DEPTH} other views, or on itself"
             )));
         }
+        self.views.lock().insert(name.clone());
         let inner = self.for_view(&view.default_schema);
         let plan = inner.plan(sql::parse(&view.sql)?).await?;
         Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))

@@ -30,18 +30,13 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct SnapshotTable {
     dataset: Dataset,
-    snapshot: Arc<Snapshot>,
     files: Arc<SnapshotFiles>,
 }
 
 impl SnapshotTable {
-    pub(crate) fn new(dataset: Dataset, snapshot: Arc<Snapshot>, cache: &SnapshotCache) -> DfResult<Self> {
-        let files = cache.get(&dataset, &snapshot)?;
-        Ok(Self { dataset, snapshot, files })
-    }
-
-    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+    pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
+        let files = cache.get(&dataset, snapshot)?;
+        Ok(Self { dataset, files })
     }
 
     /// The files to read, in groups, and what is known about all of them together.

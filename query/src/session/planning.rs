@@ -19,7 +19,6 @@ use super::Session;
 use crate::{
     Error, Pins, Plan, Result,
     names::Scope,
-    scan::SnapshotTable,
     sql::{self, Show},
     statement::{self, Update, definition},
 };
@@ -37,6 +36,7 @@ impl Session {
             Show::Other(statement) => statement,
             Show::Query(query) => sql::parse(&query)?,
             Show::Create(name) => sql::parse(&show_create(&scope, name).await?)?,
+            Show::Columns(name) => sql::parse(&describe(&scope, name).await?)?,
             Show::Option(name, original) => match self.option(&name) {
                 Some(value) => {
                     sql::parse(&format!("SELECT {} AS name, {} AS value", sql::text(&name), sql::text(&value)))?
@@ -73,12 +73,7 @@ impl Session {
     pub(super) async fn schema_of(self: &Arc<Self>, name: &TableName) -> Result<SchemaRef> {
         let scope = Scope::new(self.clone(), Pins::new());
         let reference = TableReference::partial(name.schema(), name.table());
-        let provider = scope.provider(&reference, At::Latest).await?;
-        // A dataset shows the types it was made with, not the views it is read as.
-        Ok(match provider.downcast_ref::<SnapshotTable>() {
-            Some(table) => table.snapshot().arrow_schema(),
-            None => provider.schema(),
-        })
+        Ok(scope.provider(&reference, At::Latest).await?.schema())
     }
 
     /// The change a statement asks for; `None` when it is a query. Everything else is refused by name.
@@ -144,6 +139,22 @@ fn check_explained(statement: &Statement) -> Result<()> {
 fn unexplained(statement: &str) -> Error {
     let word = statement.split_whitespace().next().unwrap_or_default().to_uppercase();
     Error::unsupported(format!("EXPLAIN {word}"), "explain the query in it")
+}
+
+/// `DESCRIBE t`, as a query with a row for each column. Types are those that the columns are sent in.
+async fn describe(scope: &Scope, name: ObjectName) -> Result<String> {
+    let normalise = scope.core().state.config_options().sql_parser.enable_ident_normalization;
+    let reference = object_name_to_table_reference(name, normalise)?;
+    let schema = scope.shown(&scope.provider(&reference, At::Latest).await?.schema());
+    let rows = schema.fields().iter().map(|field| {
+        let null = if field.is_nullable() { "YES" } else { "NO" };
+        format!("({}, {}, '{null}')", sql::text(field.name()), sql::text(&field.data_type().to_string()))
+    });
+    let rows = rows.collect::<Vec<_>>().join(", ");
+    Ok(match rows.is_empty() {
+        true => "SELECT '' AS column_name, '' AS data_type, '' AS is_nullable WHERE false".to_owned(),
+        false => format!("SELECT * FROM (VALUES {rows}) AS columns (column_name, data_type, is_nullable)"),
+    })
 }
 
 /// `SHOW CREATE TABLE`, as a query of one row.

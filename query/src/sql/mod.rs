@@ -1,6 +1,7 @@
 //! From text to one statement.
 
 mod dialect;
+mod literals;
 mod parse;
 mod show;
 mod tokens;
