@@ -41,10 +41,7 @@ impl Engine {
     /// When the spill directory cannot be used.
     pub fn new(catalog: Catalog, config: EngineConfig) -> Result<Self> {
         let runtime = runtime::build(catalog.buckets().clone(), &config)?;
-        let builder = SessionStateBuilder::new()
-            .with_config(session_config(&config))
-            .with_runtime_env(runtime.clone())
-            .with_default_features();
+        let builder = SessionStateBuilder::new().with_config(session_config(&config)).with_runtime_env(runtime.clone());
         let mut template = rules::add(builder).build();
         rules::guard_functions(&mut template)?;
         let slots = Slots::new(config.max_concurrent_queries, config.max_queued_queries);

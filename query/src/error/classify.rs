@@ -168,6 +168,8 @@ fn source(error: &(dyn StdError + 'static)) -> ErrorKind {
 /// Text that a user gave, for which there is no reading: a pattern, an option's value.
 fn is_unreadable(error: &(dyn StdError + 'static)) -> bool {
     error.is::<regex::Error>()
+        // The optimiser has the parser's own error, which is of a crate below.
+        || error.to_string().starts_with("regex parse error")
         || error.is::<std::str::ParseBoolError>()
         || error.is::<std::num::ParseIntError>()
         || error.is::<std::num::ParseFloatError>()

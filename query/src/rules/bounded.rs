@@ -67,9 +67,13 @@ impl Bounded {
 /// About how large one of the values is.
 fn bytes_of_one(value: &ColumnarValue, rows: usize) -> u64 {
     match value {
-        ColumnarValue::Scalar(value) => value.to_array().map_or(0, |array| array.get_array_memory_size() as u64),
-        ColumnarValue::Array(array) => (array.get_array_memory_size() / rows.max(1)) as u64,
+        ColumnarValue::Scalar(value) => value.to_array().map_or(0, |array| bytes(array.as_ref())),
+        ColumnarValue::Array(array) => bytes(array.as_ref()) / (rows.max(1) as u64),
     }
+}
+
+fn bytes(array: &dyn Array) -> u64 {
+    array.to_data().get_slice_memory_size().map_or(0, |bytes| bytes as u64)
 }
 
 /// The sum of all counts; those that cannot be read are the function's business.

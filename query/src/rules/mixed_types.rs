@@ -2,7 +2,7 @@
 //!
 //! - A DECIMAL beside a DOUBLE: DataFusion makes both DECIMAL(30, 15), so that 1e300 fails and 1e-20 is nothing. As in PostgreSQL, the
 //!   DECIMAL becomes a DOUBLE. Constant doubles (`price < 0.07`) stay with DataFusion: they are read from decimal text.
-//! - Times of different units are compared in nanoseconds.
+//! - Times of different units are compared in nanoseconds. The planner asks for their common type at once, hence the [`Times`].
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::{
@@ -14,8 +14,14 @@ use datafusion::{
     },
     error::Result,
     logical_expr::{
-        Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, binary::comparison_coercion, cast,
-        expr::InList, expr_rewriter::NamePreserver, lit, utils::merge_schema,
+        Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator,
+        binary::comparison_coercion,
+        cast,
+        expr::InList,
+        expr_rewriter::NamePreserver,
+        lit,
+        planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
+        utils::merge_schema,
     },
     optimizer::AnalyzerRule,
     scalar::ScalarValue,
@@ -24,6 +30,32 @@ use datafusion::{
 /// Largest constant that DataFusion's DECIMAL(30, 15) holds, and smallest of which it keeps a digit.
 const DECIMAL_RANGE: std::ops::Range<f64> = 1e-15..1e15;
 const NANOSECONDS: DataType = DataType::Time64(TimeUnit::Nanosecond);
+
+/// Brings the two sides of an operator to nanoseconds.
+#[derive(Debug)]
+pub(super) struct Times;
+
+impl ExprPlanner for Times {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let RawBinaryExpr { op, left, right } = expr;
+        // What is computed is no time, and its type takes longer to find.
+        let time = |side: &Expr| match side {
+            Expr::Column(_) | Expr::Cast(_) | Expr::Literal(..) | Expr::ScalarFunction(_) => {
+                type_of(side, schema).filter(is_time)
+            }
+            _ => None,
+        };
+        let (left, right) = match (time(&left), time(&right)) {
+            (Some(a), Some(b)) if a != b => (as_type(left, &a, &NANOSECONDS), as_type(right, &b, &NANOSECONDS)),
+            _ => (left, right),
+        };
+        Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
+    }
+}
+
+const fn is_time(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Time32(_) | DataType::Time64(_))
+}
 
 #[derive(Debug)]
 pub(super) struct MixedTypes;
@@ -56,7 +88,11 @@ fn compares(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_expressions(|expr| {
         expr.apply(|expr| {
-            found |= matches!(expr, Expr::BinaryExpr(_) | Expr::Between(_) | Expr::InList(_));
+            found |= match expr {
+                Expr::BinaryExpr(_) | Expr::Between(_) | Expr::InList(_) => true,
+                Expr::Cast(Cast { field, .. }) => field.data_type().is_floating(),
+                _ => false,
+            };
             Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })
     })?;
@@ -92,7 +128,23 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let within = InList::new(Box::new(expr), list, negated);
             Ok(Transformed::new(Expr::InList(within), transformed, TreeNodeRecursion::Continue))
         }
+        Expr::Cast(Cast { expr, field }) if field.data_type().is_floating() => match long_literal(&expr) {
+            Some(value) => Ok(Transformed::yes(Expr::Cast(Cast { expr: Box::new(lit(value)), field }))),
+            None => Ok(Transformed::no(Expr::Cast(Cast { expr, field }))),
+        },
         other => Ok(Transformed::no(other)),
+    }
+}
+
+/// A literal of many digits as a double. Its text says what is nearest; the decimal, divided, may be one off.
+fn long_literal(expr: &Expr) -> Option<f64> {
+    match expr {
+        Expr::Cast(Cast { expr, field }) if field.data_type().is_decimal() => match expr.as_ref() {
+            Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => text.parse().ok(),
+            _ => None,
+        },
+        Expr::Negative(expr) => long_literal(expr).map(|value| -value),
+        _ => None,
     }
 }
 
@@ -118,9 +170,7 @@ fn several(expr: Expr, others: Vec<Expr>, schema: &DFSchema, what: &str) -> Resu
 /// The type to bring two expressions to, where DataFusion's own choice will not do.
 fn common(left: &Expr, left_type: &DataType, right: &Expr, right_type: &DataType) -> Option<DataType> {
     match (left_type, right_type) {
-        (DataType::Time32(_) | DataType::Time64(_), DataType::Time32(_) | DataType::Time64(_)) => {
-            (left_type != right_type).then_some(NANOSECONDS)
-        }
+        (left, right) if is_time(left) && is_time(right) => (left != right).then_some(NANOSECONDS),
         (float, decimal) if float.is_floating() && decimal.is_decimal() => {
             (!fits_decimal(left)).then_some(DataType::Float64)
         }
@@ -148,11 +198,7 @@ fn as_type(expr: Expr, own: &DataType, wanted: &DataType) -> Expr {
     if own == wanted || own.is_null() {
         return expr;
     }
-    // A long literal: its text has more to say than the decimal.
-    if let (DataType::Float64, Expr::Cast(Cast { expr: inner, .. })) = (wanted, &expr)
-        && let Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) = inner.as_ref()
-        && let Ok(value) = text.parse::<f64>()
-    {
+    if let (DataType::Float64, Some(value)) = (wanted, long_literal(&expr)) {
         return lit(value);
     }
     cast(expr, wanted.clone())

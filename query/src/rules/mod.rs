@@ -15,8 +15,10 @@ use datafusion::{
 
 use crate::Result;
 
-/// Adds the rules to a session.
+/// Adds the rules to a session, and with them DataFusion's own features.
 pub(crate) fn add(builder: SessionStateBuilder) -> SessionStateBuilder {
+    // Ours is asked first.
+    let builder = builder.with_expr_planners(vec![Arc::new(mixed_types::Times)]).with_default_features();
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(mixed_types::MixedTypes)];
     rules.extend(Analyzer::new().rules);
     // Once types agree.

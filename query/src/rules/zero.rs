@@ -2,7 +2,7 @@
 //!
 //! A comparison with a constant other than zero is right as it is. One with zero gets the zero that includes or excludes both, which
 //! costs nothing and prunes files as before. Two columns are compared as `x + 0.0`, which turns -0.0 into 0.0 and changes
-//! nothing else; so are the keys of groups, DISTINCT and joins. NaN is left as Arrow has it: equal to itself and above all numbers.
+//! nothing else; so are the keys of groups (not those of GROUPING SETS and ROLLUP), DISTINCT and joins. NaN is left as Arrow has it: equal to itself and above all numbers.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use datafusion::{
     logical_expr::{
         Aggregate, Between, BinaryExpr, Case, Cast, Distinct, Expr, ExprSchemable, Join, LogicalPlan,
         LogicalPlanBuilder, Operator,
-        expr::{AggregateFunction, InList, ScalarFunction, WindowFunction},
+        expr::{AggregateFunction, InList, InSubquery, ScalarFunction, WindowFunction},
         expr_rewriter::NamePreserver,
         utils::merge_schema,
     },
@@ -118,6 +118,11 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 when_then_expr.into_iter().map(|(when, then)| (Box::new(plus_zero(*when, schema)), then)).collect();
             Transformed::yes(Expr::Case(Case::new(Some(Box::new(plus_zero(*expr, schema))), whens, else_expr)))
         }
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) if is_float(&expr) => {
+            let rows = without_negative_zeros(subquery.subquery.clone())?.unwrap_or_else(|| subquery.subquery.clone());
+            let within = InSubquery::new(Box::new(plus_zero(*expr, schema)), subquery.with_plan(rows), negated);
+            Transformed::yes(Expr::InSubquery(within))
+        }
         Expr::ScalarFunction(ScalarFunction { func, args })
             if func.name() == "nullif" && args.first().is_some_and(is_float) =>
         {
@@ -212,9 +217,17 @@ fn group_keys(aggregate: Aggregate, schema: &DFSchema) -> Result<Aggregate> {
 }
 
 fn distinct(input: Arc<LogicalPlan>) -> Result<Transformed<LogicalPlan>> {
+    Ok(match without_negative_zeros(input.clone())? {
+        Some(projection) => Transformed::yes(LogicalPlan::Distinct(Distinct::All(projection))),
+        None => Transformed::no(LogicalPlan::Distinct(Distinct::All(input))),
+    })
+}
+
+/// The same rows with one sort of zero; `None` where no column is a float.
+fn without_negative_zeros(input: Arc<LogicalPlan>) -> Result<Option<Arc<LogicalPlan>>> {
     let schema = input.schema().clone();
     if !schema.fields().iter().any(|field| field.data_type().is_floating()) {
-        return Ok(Transformed::no(LogicalPlan::Distinct(Distinct::All(input))));
+        return Ok(None);
     }
     let columns = schema.columns().into_iter().map(|column| {
         let key = Expr::Column(column.clone());
@@ -224,7 +237,7 @@ fn distinct(input: Arc<LogicalPlan>) -> Result<Transformed<LogicalPlan>> {
         }
     });
     let projection = LogicalPlanBuilder::from(input).project(columns.collect::<Vec<_>>())?.build()?;
-    Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::All(Arc::new(projection)))))
+    Ok(Some(Arc::new(projection)))
 }
 
 /// The value of a float constant; NULL counts as any number but zero.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::TableReference,
-    logical_expr::LogicalPlan,
+    logical_expr::{DescribeTable, LogicalPlan},
     sql::{
         parser::{CopyToStatement, ExplainStatement, ResetStatement, Statement as DfStatement},
         planner::object_name_to_table_reference,
@@ -47,7 +47,14 @@ impl Session {
         match self.update(&scope, statement.clone(), sql).await? {
             Some(update) => Plan::update(self.clone(), sql, update, &scope),
             None => {
-                let logical = scope.plan(statement).await?;
+                let logical = match scope.plan(statement).await? {
+                    // DESCRIBE of a query.
+                    LogicalPlan::DescribeTable(described) => LogicalPlan::DescribeTable(DescribeTable {
+                        schema: scope.shown(&described.schema),
+                        ..described
+                    }),
+                    other => other,
+                };
                 Plan::query(self.clone(), sql, logical, &scope)
             }
         }

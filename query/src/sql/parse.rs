@@ -14,7 +14,7 @@ use datafusion::{
 };
 use skein_model::Limits;
 
-use super::{dialect::SkeinDialect, literals, tokens};
+use super::{dialect::SkeinDialect, expansion, literals, tokens};
 use crate::{Error, Result};
 
 /// How deep expressions and subqueries may nest.
@@ -38,7 +38,10 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
     let mut statements =
         parser.and_then(|mut parser| parser.parse_statements()).map_err(|error| located(error, sql))?;
     match (statements.pop_front(), statements.len()) {
-        (Some(statement), 0) => Ok(statement),
+        (Some(statement), 0) => {
+            expansion::check(&statement)?;
+            Ok(statement)
+        }
         (None, _) => Err(Error::Invalid("the statement is empty; send one SQL statement".to_owned())),
         (Some(_), more) => {
             Err(Error::Invalid(format!("{} statements were sent at once; send them one by one", more + 1)))
