@@ -12,6 +12,8 @@ use crate::{Error, Result};
 pub(crate) const BUCKET_SCHEME: &str = "skein-bucket";
 /// Folders of a bucket that hold Skein's own state.
 const RESERVED: [&str; 3] = ["_skein", "tables", "indexes"];
+/// Folders at the root of a file system that hold devices and the kernel's state.
+const NO_FILES: [&str; 3] = ["dev", "proc", "sys"];
 /// Characters that make a path segment a glob.
 const GLOB: [char; 3] = ['*', '?', '['];
 
@@ -75,6 +77,14 @@ impl Location {
         check_segments(path, text)?;
         if !path.starts_with('/') {
             return Err(Error::Invalid(format!("location '{text}' is not an absolute path")));
+        }
+        // What lies there is no file: it may have no end, or take no name. A write to /proc is tried for ever.
+        let top = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        if top.is_empty() || is_glob(top) || NO_FILES.contains(&top) {
+            return Err(Error::Denied(format!(
+                "location '{text}' is no place for data files; name a folder below '/' other than {}",
+                NO_FILES.join(", ")
+            )));
         }
         Ok(Self::Local(path.to_owned()))
     }
@@ -208,6 +218,10 @@ mod tests {
         let denied = Location::parse("/etc/passwd", &buckets(), false).unwrap_err();
         assert_eq!(denied.kind(), ErrorKind::PermissionDenied);
         assert!(Location::parse("/data/../etc/passwd", &buckets(), true).is_err());
+        for special in ["/", "/dev/zero", "//proc/self/x.csv", "file:///sys/x", "/*/x.csv", "/pro?/self/x.csv"] {
+            let error = Location::parse(special, &buckets(), true).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{special}");
+        }
         assert!(Location::parse("/data/x.csv", &buckets(), true).is_ok());
     }
 }

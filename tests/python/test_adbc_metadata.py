@@ -83,6 +83,27 @@ def test_table_schema(adbc: Connection, ingested: str) -> None:
         adbc.adbc_get_table_schema(ingested + "_not_there")
 
 
+def test_table_schema_is_what_is_sent(adbc: Connection, table: str) -> None:
+    """Also for types that are read as others."""
+    rows = pa.table(
+        {
+            "text": pa.array(["a"], pa.large_string()),
+            "bytes": pa.array([b"a"], pa.large_binary()),
+            "codes": pa.array(["a"]).dictionary_encode(),
+            "lists": pa.array([["a"]], pa.large_list(pa.large_string())),
+            "view": pa.array(["a"], pa.string_view()),
+        }
+    )
+    with adbc.cursor() as cursor:
+        cursor.adbc_ingest(table, rows, mode="create")
+        cursor.execute(f"SELECT * FROM {table}")
+        sent = cursor.fetch_arrow_table().schema
+        assert adbc.adbc_get_table_schema(table).equals(sent)
+        assert cursor.adbc_execute_schema(f"SELECT * FROM {table}").equals(sent)
+        cursor.execute(f"DESCRIBE {table}")
+        assert [row[1] for row in cursor.fetchall()] == ["Utf8", "Binary", "Utf8", "LargeList(LargeUtf8)", "Utf8"]
+
+
 def test_table_types(adbc: Connection) -> None:
     assert {"TABLE", "VIEW"} <= set(adbc.adbc_get_table_types())
 

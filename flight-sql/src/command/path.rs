@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_flight::{FlightDescriptor, FlightInfo};
 use arrow_schema::SchemaRef;
 use futures::{StreamExt, TryStreamExt, stream};
-use skein_model::{DEFAULT_SCHEMA, TableName};
+use skein_model::{DEFAULT_SCHEMA, ErrorKind, Kind as _, TableName};
 use skein_proto::{StatementTicket, TicketKind};
 use skein_query::{Pins, Plan, Session, TableInfo, TableKind, TableSize};
 
@@ -101,8 +101,25 @@ fn with_size(info: FlightInfo, size: Option<TableSize>) -> FlightInfo {
 async fn table_plan(session: &Arc<Session>, parts: &[String]) -> Result<Plan> {
     let name = TableName::from_path(parts)?;
     match parts {
-        [table] => Ok(session.plan(&format!("SELECT * FROM {}", quote(table)), &Pins::new()).await?),
+        [table] => {
+            let plan = session.plan(&format!("SELECT * FROM {}", quote(table)), &Pins::new()).await;
+            plan.map_err(|error| hint_at_sql(error.into(), table))
+        }
         _ => Ok(session.read_table(&name).await?),
+    }
+}
+
+/// `SELEC 1` is looked for as a table, because tables may have any name; but who sends it means a statement.
+fn hint_at_sql(error: Error, text: &str) -> Error {
+    let mut words = text.split_whitespace();
+    match (error.kind(), words.next(), words.next()) {
+        (ErrorKind::NotFound, Some(first), Some(_)) => Error::server(
+            ErrorKind::NotFound,
+            format!(
+                "{error}. It was taken for a table's name because no statement starts with '{first}'; if it is SQL, correct that word"
+            ),
+        ),
+        _ => error,
     }
 }
 

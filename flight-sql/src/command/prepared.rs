@@ -8,7 +8,7 @@ use arrow_flight::{FlightDescriptor, FlightInfo, sql::DoPutPreparedStatementResu
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use skein_proto::PreparedPayload;
-use skein_query::{Pins, Plan, PlanKind, Session};
+use skein_query::{Pins, Plan, PlanKind, Session, plain_type};
 
 use super::{
     statement::{Runnable, new_id},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ActionCreatePreparedStatementResult, Answer, Error, FlightSql, PutOutcome, PutStream, Result,
-    encoding::{Encoding, safe_type},
+    encoding::Encoding,
     statement::{Parameters, Planned, collect},
     ticket::{inline_sql, required_sql},
 };
@@ -179,7 +179,7 @@ impl FlightSql {
 /// One field per parameter, `$1` first. A type that the statement does not tell is Null, as ADBC has it.
 fn parameter_schema(plan: &Plan) -> Schema {
     let fields = plan.parameters().iter().map(|parameter| {
-        let data_type = parameter.data_type.as_ref().map_or(DataType::Null, safe_type);
+        let data_type = parameter.data_type.as_ref().map_or(DataType::Null, plain_type);
         Field::new(&parameter.name, data_type, true)
     });
     Schema::new(fields.collect::<Vec<_>>())

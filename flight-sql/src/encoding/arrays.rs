@@ -12,7 +12,7 @@ use arrow::{
 };
 use arrow_schema::DataType;
 
-/// `array` as `target`, which differs from its type as [`safe_type`](super::safe_type) says. No copy where nothing differs.
+/// `array` as `target`, which differs from its type as [`plain_type`](super::plain_type) says. No copy where nothing differs.
 ///
 /// # Errors
 /// When a type cannot be turned into the other.

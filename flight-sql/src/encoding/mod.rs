@@ -4,17 +4,15 @@ mod arrays;
 mod columns;
 mod convert;
 pub(crate) mod sql_type;
-mod types;
 
 use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
-use skein_query::Session;
+use skein_query::{Session, plain_field};
 
 pub use columns::strip_column_metadata;
 pub(crate) use columns::{TableColumns, annotate_table};
 pub(crate) use convert::Converter;
-pub(crate) use types::safe_type;
 
 /// The session option that chooses.
 const OPTION: &str = "encoding";
@@ -43,7 +41,7 @@ impl Encoding {
         match self {
             Self::Fast => Arc::new(schema.clone()),
             Self::Safe => {
-                let fields = schema.fields().iter().map(|field| columns::annotate_result(&types::safe_field(field)));
+                let fields = schema.fields().iter().map(|field| columns::annotate_result(&plain_field(field)));
                 Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
             }
         }

@@ -15,7 +15,7 @@ use skein_catalog::Catalog;
 use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA, Principal, QueryId, SessionId};
 
 use self::slots::Slots;
-use crate::{EngineConfig, QueryInfo, Result, Session, SessionInfo, registry::Registry, scan::SnapshotCache};
+use crate::{EngineConfig, QueryInfo, Result, Session, SessionInfo, registry::Registry, rules, scan::SnapshotCache};
 
 /// What all sessions of a server share: the catalog, the memory pool, caches, the registry of queries. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,11 +41,9 @@ impl Engine {
     /// When the spill directory cannot be used.
     pub fn new(catalog: Catalog, config: EngineConfig) -> Result<Self> {
         let runtime = runtime::build(catalog.buckets().clone(), &config)?;
-        let template = SessionStateBuilder::new()
-            .with_config(session_config(&config))
-            .with_runtime_env(runtime.clone())
-            .with_default_features()
-            .build();
+        let builder = SessionStateBuilder::new().with_config(session_config(&config)).with_runtime_env(runtime.clone());
+        let mut template = rules::add(builder).build();
+        rules::guard_functions(&mut template)?;
         let slots = Slots::new(config.max_concurrent_queries, config.max_queued_queries);
         Ok(Self(Arc::new(Shared {
             catalog,

@@ -160,9 +160,21 @@ fn source(error: &(dyn StdError + 'static)) -> ErrorKind {
         inner.kind()
     } else if let Some(inner) = error.downcast_ref::<io::Error>() {
         io(inner)
+    } else if is_unreadable(error) {
+        ErrorKind::InvalidInput
     } else {
         error.source().map_or(ErrorKind::Internal, source)
     }
+}
+
+/// Text that a user gave, for which there is no reading: a pattern, an option's value.
+fn is_unreadable(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<regex::Error>()
+        // The optimiser has the parser's own error, which is of a crate below.
+        || error.to_string().starts_with("regex parse error")
+        || error.is::<std::str::ParseBoolError>()
+        || error.is::<std::num::ParseIntError>()
+        || error.is::<std::num::ParseFloatError>()
 }
 
 /// What the root cause says, without "Error during planning:" and the like.
@@ -202,6 +214,15 @@ mod tests {
         for error in [DataFusionError::from(full()), store().into(), wrapped.into()] {
             assert_eq!(Error::from(error).kind(), ErrorKind::ResourceExhausted);
         }
+    }
+
+    #[test]
+    fn unreadable_text_is_the_users() {
+        let pattern = regex::Regex::new(&"(".repeat(2)).unwrap_err();
+        let error = DataFusionError::External(Box::new(pattern)).context("simplify_expressions");
+        assert_eq!(Error::from(error).kind(), ErrorKind::InvalidInput);
+        let option = "maybe".parse::<bool>().unwrap_err();
+        assert_eq!(Error::from(DataFusionError::External(Box::new(option))).kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

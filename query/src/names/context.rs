@@ -17,6 +17,7 @@ use datafusion::{
         simplify::SimplifyContext,
     },
     optimizer::simplify_expressions::ExprSimplifier,
+    scalar::ScalarValue,
     sql::{ResolvedTableReference, sqlparser::ast::TableFactor},
 };
 use parking_lot::Mutex;
@@ -84,6 +85,33 @@ impl RelationPlanner for VersionPlanner {
     }
 }
 
+/// DataFusion counts one step past the end of a series, which must not overflow.
+fn check_series(function: &str, args: &[Expr]) -> DfResult<()> {
+    if !matches!(function, "generate_series" | "range") {
+        return Ok(());
+    }
+    let integer = |arg: &Expr| match arg {
+        Expr::Literal(value, _) => match value.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(value)) => value,
+            _ => None,
+        },
+        _ => None,
+    };
+    let numbers: Option<Vec<i64>> = args.iter().map(integer).collect();
+    let (stop, step) = match numbers.as_deref() {
+        Some([stop]) | Some([_, stop]) => (*stop, 1),
+        Some([_, stop, step]) => (*stop, *step),
+        _ => return Ok(()),
+    };
+    match stop.checked_add(step) {
+        Some(_) => Ok(()),
+        None => Err(Error::Invalid(format!(
+            "{function} ends at {stop}, less than a step of {step} from the end of BIGINT; end it earlier"
+        ))
+        .into()),
+    }
+}
+
 impl ContextProvider for PlanContext<'_> {
     fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
         let resolved = name.clone().resolve(self.default_catalog, self.default_schema);
@@ -119,6 +147,7 @@ impl ContextProvider for PlanContext<'_> {
             .into_iter()
             .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)))
             .collect::<DfResult<Vec<_>>>()?;
+        check_series(&name, &args)?;
         let provider = function.create_table_provider_with_args(TableFunctionArgs::new(&args, self.state))?;
         Ok(provider_as_source(provider))
     }

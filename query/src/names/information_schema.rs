@@ -5,17 +5,20 @@ use std::{
     sync::Arc,
 };
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{
-        CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider,
+        CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider,
         information_schema::InformationSchemaProvider,
     },
-    common::TableReference,
+    common::{TableReference, not_impl_err},
+    datasource::{ViewTable, provider_as_source},
     error::Result as DfResult,
-    logical_expr::TableType,
+    logical_expr::{Expr, LogicalPlanBuilder, TableType, ident, lit},
+    physical_plan::ExecutionPlan,
 };
-use skein_catalog::{Entry, EntryKind};
+use skein_catalog::{At, Entry, EntryKind};
 use skein_model::{DEFAULT_CATALOG, SYSTEM_SCHEMA, TableName};
 
 use super::{Scope, resolver::INFORMATION_SCHEMA};
@@ -25,11 +28,25 @@ use crate::{Error, Result, session::TEMP_SCHEMA, system};
 pub(super) async fn table(scope: &Scope, name: &str) -> Result<Arc<dyn TableProvider>> {
     let names = Arc::new(Names::read(scope, name == "views").await?);
     let provider = InformationSchemaProvider::new(names);
-    provider
+    let table = provider
         .table(name)
         .await?
-        .ok_or_else(|| Error::NotFound(format!("table '{INFORMATION_SCHEMA}.{name}' does not exist")))
+        .ok_or_else(|| Error::NotFound(format!("table '{INFORMATION_SCHEMA}.{name}' does not exist")))?;
+    if name == "columns" { Ok(counted_from_one(table)?) } else { Ok(table) }
 }
+
+/// The SQL standard numbers columns from 1, DataFusion from 0.
+fn counted_from_one(columns: Arc<dyn TableProvider>) -> DfResult<Arc<dyn TableProvider>> {
+    let schema = columns.schema();
+    let scan = LogicalPlanBuilder::scan("columns", provider_as_source(columns), None)?;
+    let shown = schema.fields().iter().map(|field| match field.name().as_str() {
+        POSITION => (ident(POSITION) + lit(1_u64)).alias(POSITION),
+        other => ident(other),
+    });
+    Ok(Arc::new(ViewTable::new(scan.project(shown)?.build()?, None)))
+}
+
+const POSITION: &str = "ordinal_position";
 
 /// What a listed name is.
 #[derive(Debug, Clone)]
@@ -116,6 +133,61 @@ struct OneSchema {
     tables: Arc<Tables>,
 }
 
+impl OneSchema {
+    async fn columns(&self, name: &str, item: &Item) -> Result<Columns> {
+        let definition = match item {
+            Item::Entry(_, entry) => match entry.as_ref() {
+                Entry::View(view) => Some(view.sql.clone()),
+                Entry::Dataset(_) | Entry::External(_) => None,
+            },
+            Item::Temp | Item::System => None,
+        };
+        let schema = match item {
+            Item::Entry(name, entry) => match entry.as_ref() {
+                // Without looking at its files.
+                Entry::Dataset(dataset) => dataset.snapshot(At::Latest).await?.arrow_schema(),
+                other => self.scope.entry(name, other.clone()).await?.schema(),
+            },
+            Item::Temp | Item::System => {
+                self.scope.provider(&TableReference::partial(self.schema.as_str(), name), At::Latest).await?.schema()
+            }
+        };
+        Ok(Columns { schema: self.scope.shown(&schema), definition })
+    }
+}
+
+/// The columns of a table, and nothing to read.
+#[derive(Debug)]
+struct Columns {
+    schema: SchemaRef,
+    definition: Option<String>,
+}
+
+#[async_trait]
+impl TableProvider for Columns {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn get_table_definition(&self) -> Option<&str> {
+        self.definition.as_deref()
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        _projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        not_impl_err!("a description of a table has no rows")
+    }
+}
+
 #[async_trait]
 impl SchemaProvider for OneSchema {
     fn table_names(&self) -> Vec<String> {
@@ -123,16 +195,9 @@ impl SchemaProvider for OneSchema {
     }
 
     async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
-        let found = match self.tables.get(name) {
-            None => return Ok(None),
-            Some(Item::Entry(name, entry)) => self.scope.entry(name, entry.as_ref().clone()).await,
-            Some(Item::Temp | Item::System) => {
-                let reference = TableReference::partial(self.schema.as_str(), name);
-                self.scope.provider(&reference, skein_catalog::At::Latest).await
-            }
-        };
-        match found {
-            Ok(provider) => Ok(Some(provider)),
+        let Some(item) = self.tables.get(name) else { return Ok(None) };
+        match self.columns(name, item).await {
+            Ok(columns) => Ok(Some(Arc::new(columns))),
             Err(error) => {
                 // A view over a table that is gone, or external files that moved, must not hide everything else.
                 tracing::warn!(schema = self.schema, table = name, %error, "left out of information_schema");

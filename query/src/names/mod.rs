@@ -2,6 +2,7 @@
 //! asynchronous and the planner is not.
 
 mod context;
+mod extent;
 mod information_schema;
 mod reads;
 mod resolver;

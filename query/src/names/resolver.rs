@@ -1,10 +1,11 @@
 //! Looking up the tables of one statement.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 
+use arrow::datatypes::{Schema, SchemaRef};
 use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::{
     catalog::TableProvider,
@@ -30,10 +31,10 @@ use skein_model::{DEFAULT_CATALOG, SYSTEM_SCHEMA, TableName};
 use super::{
     Reads,
     context::{Lookup, PlanContext},
-    information_schema,
+    extent, information_schema,
 };
 use crate::{
-    Error, Pins, Result, Session, external,
+    Error, Pins, Result, Session, external, plain_field,
     scan::SnapshotTable,
     session::{Core, TEMP_SCHEMA},
     sql::{self, Version, VersionedTable},
@@ -57,6 +58,8 @@ pub(crate) struct Scope {
     used: Arc<Mutex<Pins>>,
     /// What names stood for.
     reads: Arc<Mutex<Reads>>,
+    /// Views that were looked up.
+    views: Arc<Mutex<BTreeSet<TableName>>>,
     depth: usize,
 }
 
@@ -71,6 +74,7 @@ impl Scope {
             pins: Arc::new(pins),
             used: Arc::default(),
             reads: Arc::default(),
+            views: Arc::default(),
             depth: 0,
         }
     }
@@ -108,6 +112,19 @@ impl Scope {
         self.reads.lock().other();
     }
 
+    /// A table's columns as they are sent to this session.
+    pub(crate) fn shown(&self, schema: &SchemaRef) -> SchemaRef {
+        if self.session.sends_views() {
+            return schema.clone();
+        }
+        Arc::new(Schema::new(schema.fields().iter().map(|field| plain_field(field)).collect::<Vec<_>>()))
+    }
+
+    /// Whether a view was read so far, by the statement or by another view.
+    pub(crate) fn has_read_view(&self, name: &TableName) -> bool {
+        self.views.lock().contains(name)
+    }
+
     fn state(&self) -> &SessionState {
         &self.core.state
     }
@@ -129,7 +146,10 @@ impl Scope {
             }
             let versioned = self.versioned(&statement).await?;
             let context = PlanContext::new(self.state(), DEFAULT_CATALOG, &self.default_schema, tables, versioned);
-            Ok(SqlToRel::new_with_options(&context, parser_options(self.state())).statement_to_plan(statement)?)
+            let plan =
+                SqlToRel::new_with_options(&context, parser_options(self.state())).statement_to_plan(statement)?;
+            extent::check(&plan)?;
+            Ok(plan)
         }
         .boxed()
     }
@@ -218,7 +238,7 @@ impl Scope {
         } else {
             self.reads_other();
         }
-        Ok(Arc::new(SnapshotTable::new(dataset, snapshot, self.session.engine().snapshots())?))
+        Ok(Arc::new(SnapshotTable::new(dataset, &snapshot, self.session.engine().snapshots())?))
     }
 
     async fn view(&self, name: &TableName, view: &ViewSpec) -> Result<Arc<dyn TableProvider>> {
@@ -228,6 +248,7 @@ impl Scope {
             )));
         }
         self.reads.lock().view(name, view);
+        self.views.lock().insert(name.clone());
         let inner = self.for_view(&view.default_schema);
         let plan = inner.plan(sql::parse(&view.sql)?).await?;
         Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))

@@ -43,7 +43,13 @@ fn of_column(field: &Field, stats: Option<&ColumnStats>, rows: usize) -> ColumnS
     column
         .with_null_count(Precision::Exact(usize::try_from(stats.nulls).unwrap_or(usize::MAX)))
         .with_min_value(bound(&stats.min))
-        .with_max_value(bound(&stats.max))
+        .with_max_value(if is_largest(stats.max.as_ref()) { Precision::Absent } else { bound(&stats.max) })
+}
+
+/// An upper bound that excludes nothing. DataFusion counts the values between two bounds in a u64, which overflows for the whole range
+/// of 64 bits, also when its two ends come from different files.
+fn is_largest(bound: Option<&StatValue>) -> bool {
+    matches!(bound, Some(StatValue::Int(i64::MAX) | StatValue::UInt(u64::MAX)))
 }
 
 fn byte_size(data_type: &DataType, rows: usize) -> Precision<usize> {
@@ -156,6 +162,24 @@ mod tests {
     use skein_model::FileId;
 
     use super::*;
+
+    #[test]
+    fn no_bounds_are_as_wide_as_64_bits() {
+        let stats = |min, max| ColumnStats { min: Some(min), max: Some(max), nulls: 1, exact: true };
+        for (data_type, stats) in [
+            (DataType::Int64, stats(StatValue::Int(i64::MIN), StatValue::Int(i64::MAX))),
+            (DataType::UInt64, stats(StatValue::UInt(0), StatValue::UInt(u64::MAX))),
+            (
+                DataType::Timestamp(TimeUnit::Nanosecond, None),
+                stats(StatValue::Int(i64::MIN), StatValue::Int(i64::MAX)),
+            ),
+        ] {
+            let column = of_column(&Field::new("x", data_type, true), Some(&stats), 3);
+            assert_eq!(column.max_value, Precision::Absent);
+            assert!(column.min_value.is_exact().unwrap());
+            assert_eq!(column.null_count, Precision::Exact(1));
+        }
+    }
 
     #[test]
     fn bounds_have_the_columns_type() {

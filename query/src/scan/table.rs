@@ -31,24 +31,19 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct SnapshotTable {
     dataset: Dataset,
-    snapshot: Arc<Snapshot>,
     files: Arc<SnapshotFiles>,
     small_files: SmallFiles,
 }
 
 impl SnapshotTable {
-    pub(crate) fn new(dataset: Dataset, snapshot: Arc<Snapshot>, cache: &SnapshotCache) -> DfResult<Self> {
-        let files = cache.get(&dataset, &snapshot)?;
-        Ok(Self { dataset, snapshot, files, small_files: cache.small_files.clone() })
-    }
-
-    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+    pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
+        let files = cache.get(&dataset, snapshot)?;
+        Ok(Self { dataset, files, small_files: cache.small_files.clone() })
     }
 
     /// Bytes of all its files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.snapshot.files.iter().map(|file| file.bytes).sum()
+        self.files.files.iter().map(|file| file.object_meta.size).sum()
     }
 
     /// The files to read, in groups, and what is known about all of them together.

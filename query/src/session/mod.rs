@@ -220,7 +220,12 @@ impl Session {
         self.settings.read().options.schema.clone()
     }
 
-    /// The schema of a table as clients see it.
+    /// Whether the engine's view types are sent to this session as they are.
+    pub(crate) fn sends_views(&self) -> bool {
+        self.option("encoding").as_deref() == Some("fast")
+    }
+
+    /// The schema in which a table's rows come out of the engine: strings and bytes of datasets are views, as in [`Plan::schema`](crate::Plan::schema).
     ///
     /// # Errors
     /// `NotFound`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::TableReference,
-    logical_expr::LogicalPlan,
+    logical_expr::{DescribeTable, LogicalPlan},
     sql::{
         parser::{CopyToStatement, ExplainStatement, ResetStatement, Statement as DfStatement},
         planner::object_name_to_table_reference,
@@ -19,7 +19,6 @@ use super::Session;
 use crate::{
     Error, Pins, Plan, Result,
     names::Scope,
-    scan::SnapshotTable,
     sql::{self, Show},
     statement::{self, Update, definition},
 };
@@ -44,6 +43,10 @@ impl Session {
                 scope.reads_other();
                 sql::parse(&show_create(&scope, name).await?)?
             }
+            Show::Columns(name) => {
+                scope.reads_other();
+                sql::parse(&describe(&scope, name).await?)?
+            }
             Show::Option(name, original) => match self.option(&name) {
                 Some(value) => {
                     sql::parse(&format!("SELECT {} AS name, {} AS value", sql::text(&name), sql::text(&value)))?
@@ -54,7 +57,14 @@ impl Session {
         match self.update(&scope, statement.clone(), sql).await? {
             Some(update) => Plan::update(self.clone(), sql, update, &scope),
             None => {
-                let logical = scope.plan(statement).await?;
+                let logical = match scope.plan(statement).await? {
+                    // DESCRIBE of a query.
+                    LogicalPlan::DescribeTable(described) => LogicalPlan::DescribeTable(DescribeTable {
+                        schema: scope.shown(&described.schema),
+                        ..described
+                    }),
+                    other => other,
+                };
                 Plan::query(self.clone(), sql, logical, &scope, changes)
             }
         }
@@ -80,12 +90,7 @@ impl Session {
     pub(super) async fn schema_of(self: &Arc<Self>, name: &TableName) -> Result<SchemaRef> {
         let scope = Scope::new(self.clone(), Pins::new());
         let reference = TableReference::partial(name.schema(), name.table());
-        let provider = scope.provider(&reference, At::Latest).await?;
-        // A dataset shows the types it was made with, not the views it is read as.
-        Ok(match provider.downcast_ref::<SnapshotTable>() {
-            Some(table) => table.snapshot().arrow_schema(),
-            None => provider.schema(),
-        })
+        Ok(scope.provider(&reference, At::Latest).await?.schema())
     }
 
     /// The change a statement asks for; `None` when it is a query. Everything else is refused by name.
@@ -151,6 +156,22 @@ fn check_explained(statement: &Statement) -> Result<()> {
 fn unexplained(statement: &str) -> Error {
     let word = statement.split_whitespace().next().unwrap_or_default().to_uppercase();
     Error::unsupported(format!("EXPLAIN {word}"), "explain the query in it")
+}
+
+/// `DESCRIBE t`, as a query with a row for each column. Types are those that the columns are sent in.
+async fn describe(scope: &Scope, name: ObjectName) -> Result<String> {
+    let normalise = scope.core().state.config_options().sql_parser.enable_ident_normalization;
+    let reference = object_name_to_table_reference(name, normalise)?;
+    let schema = scope.shown(&scope.provider(&reference, At::Latest).await?.schema());
+    let rows = schema.fields().iter().map(|field| {
+        let null = if field.is_nullable() { "YES" } else { "NO" };
+        format!("({}, {}, '{null}')", sql::text(field.name()), sql::text(&field.data_type().to_string()))
+    });
+    let rows = rows.collect::<Vec<_>>().join(", ");
+    Ok(match rows.is_empty() {
+        true => "SELECT '' AS column_name, '' AS data_type, '' AS is_nullable WHERE false".to_owned(),
+        false => format!("SELECT * FROM (VALUES {rows}) AS columns (column_name, data_type, is_nullable)"),
+    })
 }
 
 /// `SHOW CREATE TABLE`, as a query of one row.

@@ -1,6 +1,8 @@
 //! From text to one statement.
 
 mod dialect;
+mod expansion;
+mod literals;
 mod parse;
 mod show;
 mod tokens;

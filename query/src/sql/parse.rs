@@ -14,7 +14,7 @@ use datafusion::{
 };
 use skein_model::Limits;
 
-use super::{dialect::SkeinDialect, tokens};
+use super::{dialect::SkeinDialect, expansion, literals, tokens};
 use crate::{Error, Result};
 
 /// How deep expressions and subqueries may nest.
@@ -33,17 +33,40 @@ pub(crate) fn parse(sql: &str) -> Result<Statement> {
     tokens::check_chains(&tokens)?;
     tokens::number_parameters(&mut tokens)?;
     dialect.versions = tokens::normalise_versions(&mut tokens);
-    let mut statements = DFParserBuilder::new(tokens)
-        .with_dialect(&dialect)
-        .with_recursion_limit(RECURSION_LIMIT)
-        .build()?
-        .parse_statements()?;
+    let tokens = literals::keep_long_numbers(tokens);
+    let parser = DFParserBuilder::new(tokens).with_dialect(&dialect).with_recursion_limit(RECURSION_LIMIT).build();
+    let mut statements =
+        parser.and_then(|mut parser| parser.parse_statements()).map_err(|error| located(error, sql))?;
     match (statements.pop_front(), statements.len()) {
-        (Some(statement), 0) => Ok(statement),
+        (Some(statement), 0) => {
+            expansion::check(&statement)?;
+            Ok(statement)
+        }
         (None, _) => Err(Error::Invalid("the statement is empty; send one SQL statement".to_owned())),
         (Some(_), more) => {
             Err(Error::Invalid(format!("{} statements were sent at once; send them one by one", more + 1)))
         }
+    }
+}
+
+/// The parser gives no place for what is missing at the end, and no limit for what is too deep.
+fn located(error: DataFusionError, sql: &str) -> Error {
+    let DataFusionError::SQL(inner, _) = &error else { return error.into() };
+    match inner.as_ref() {
+        ParserError::ParserError(text) if text.ends_with("found: EOF") => {
+            let text = text.trim_end_matches("found: EOF");
+            let end = sql.trim_end();
+            let line = end.matches('\n').count() + 1;
+            let column = end.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            Error::Invalid(format!(
+                "sql parser error: {text}found: the end of the statement at Line: {line}, Column: {column}"
+            ))
+        }
+        ParserError::RecursionLimitExceeded => Error::Invalid(format!(
+            "the statement nests deeper than about {RECURSION_LIMIT} levels of parentheses, functions or subqueries; \
+             put the inner parts into WITH or into views"
+        )),
+        _ => error.into(),
     }
 }
 
@@ -156,8 +179,38 @@ mod tests {
         assert!(parse(&chain).unwrap_err().to_string().contains("tokens long"));
         let list = format!("select a in ({}1)", "1, ".repeat(100_000));
         assert!(parse(&list).is_ok());
-        let longest = format!("select {}1", "1 + ".repeat(4_990));
+        let longest = format!("select {}1", "1 + ".repeat(2_990));
         assert!(parse(&longest).is_ok());
+        let list = format!("select {}", "1 + f(1, 2, (3)), ".repeat(10_000) + "1");
+        assert!(parse(&list).is_ok());
+    }
+
+    #[test]
+    fn chains_hide_nowhere() {
+        let spread = format!("{}1{}", format!("({}", "1 + ".repeat(500)).repeat(50), ")".repeat(50));
+        for sql in [
+            format!("select a{}", "[1]".repeat(10_000)),
+            format!("select {}1", "(1) + ".repeat(10_000)),
+            format!("select * from t{}", ", t".repeat(10_000)),
+            format!("select {spread}"),
+        ] {
+            assert!(parse(&sql).unwrap_err().to_string().contains("tokens long"), "{}", &sql[..40]);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_at_the_end_is_located() {
+        for (sql, place) in [
+            ("select", "Line: 1, Column: 7"),
+            ("select 1 +  \n", "Line: 1, Column: 11"),
+            ("select\n  (1", "Line: 2, Column: 5"),
+            ("create table", "Line: 1, Column: 13"),
+        ] {
+            let error = parse(sql).unwrap_err().to_string();
+            assert!(error.contains("the end of the statement") && error.ends_with(place), "{error}");
+        }
+        let deep = parse(&format!("select {}1{}", "(".repeat(10_000), ")".repeat(10_000))).unwrap_err().to_string();
+        assert!(deep.contains("nests deeper"), "{deep}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::ast::{
-        ObjectName, ShowCreateObject, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement,
+        DescribeAlias, ObjectName, ShowCreateObject, ShowStatementFilter, ShowStatementFilterPosition,
+        ShowStatementOptions, Statement,
     },
 };
 
@@ -19,6 +20,8 @@ pub(crate) enum Show {
     Query(String),
     /// Show the definition of this table.
     Create(ObjectName),
+    /// List the columns of this table.
+    Columns(ObjectName),
     /// Show this session option, or DataFusion's setting of that name.
     Option(String, DfStatement),
 }
@@ -43,6 +46,9 @@ pub(crate) fn rewrite(statement: DfStatement) -> Result<Show> {
         Statement::ShowCreate { obj_type: ShowCreateObject::Table | ShowCreateObject::View, obj_name } => {
             Show::Create(obj_name.clone())
         }
+        Statement::ExplainTable {
+            describe_alias: DescribeAlias::Describe | DescribeAlias::Desc, table_name, ..
+        } => Show::Columns(table_name.clone()),
         Statement::ShowVariable { variable } => match variable.as_slice() {
             [one] if !one.value.eq_ignore_ascii_case("all") => Show::Option(one.value.to_lowercase(), statement),
             _ => Show::Other(statement),

@@ -34,7 +34,7 @@ pub(super) fn normalise_versions(tokens: &mut Vec<TokenWithSpan>) -> bool {
     let words: Vec<usize> = (0..tokens.len()).filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_))).collect();
     let mut found = false;
     let mut superfluous = Vec::new();
-    for window in words.windows(3) {
+    for (at, window) in words.windows(3).enumerate() {
         let [what, as_, of] = [window[0], window[1], window[2]];
         if !is_word(&tokens[as_], "AS") || !is_word(&tokens[of], "OF") {
             continue;
@@ -50,7 +50,7 @@ pub(super) fn normalise_versions(tokens: &mut Vec<TokenWithSpan>) -> bool {
         }
         if is_word(&tokens[what], "VERSION") || is_word(&tokens[what], "TIMESTAMP") {
             found = true;
-            let before = words.iter().position(|i| *i == what).and_then(|at| at.checked_sub(1)).map(|at| words[at]);
+            let before = at.checked_sub(1).map(|at| words[at]);
             superfluous.extend(before.filter(|i| is_word(&tokens[*i], "FOR")));
         }
     }
@@ -60,40 +60,67 @@ pub(super) fn normalise_versions(tokens: &mut Vec<TokenWithSpan>) -> bool {
     found
 }
 
-/// Longest run of tokens between two commas at one depth of parentheses. A run becomes a tree as deep as it is long, and
-/// deep trees overflow the stack when they are walked or dropped.
-const MAX_RUN: usize = 10_000;
+/// Most tokens that can stack up to one branch of a statement's tree. The tree is walked and dropped recursively, which takes
+/// stack for every level: see the server's thread stacks.
+const MAX_DEPTH: usize = 6_000;
 
-/// Refuses endless chains such as `1 + 1 + 1 + ...`. Lists, separated by commas, may be as long as they like.
+/// What one pair of parentheses holds so far.
+#[derive(Default)]
+struct Run {
+    /// Tokens since the last comma that separates list items: a chain such as `1 + 1 + ...` is as deep as it is long.
+    tokens: usize,
+    /// In `FROM a, b, c` every comma is a join on top of the one before.
+    in_from: bool,
+}
+
+/// Refuses endless chains such as `1 + 1 + 1 + ...`, also those spread over several levels of parentheses. Lists, separated by
+/// commas, may be as long as they like.
 pub(super) fn check_chains(tokens: &[TokenWithSpan]) -> Result<()> {
-    let mut runs = vec![0_usize];
+    let mut open = vec![Run::default()];
+    let mut depth = 0_usize;
     for token in tokens {
         match &token.token {
-            Token::Whitespace(_) => {}
-            Token::LParen | Token::LBracket | Token::LBrace => runs.push(0),
-            Token::RParen | Token::RBracket | Token::RBrace => {
-                runs.pop();
+            Token::Whitespace(_) => continue,
+            Token::LParen | Token::LBracket | Token::LBrace => open.push(Run::default()),
+            Token::RParen | Token::RBracket | Token::RBrace if open.len() > 1 => {
+                depth -= open.pop().map_or(0, |run| run.tokens);
             }
-            Token::Comma | Token::SemiColon => {
-                if let Some(run) = runs.last_mut() {
-                    *run = 0;
-                }
-            }
-            _ => {
-                if let Some(run) = runs.last_mut() {
-                    *run += 1;
-                    if *run > MAX_RUN {
-                        return Err(Error::Invalid(format!(
-                            "an expression or a chain of UNION or JOIN is more than {MAX_RUN} tokens long at {}; \
-                             use an IN list, or put the values into a table",
-                            token.span.start
-                        )));
-                    }
-                }
-            }
+            Token::Comma if open.last().is_some_and(|run| !run.in_from) => reset(&mut open, &mut depth),
+            Token::SemiColon => reset(&mut open, &mut depth),
+            Token::Word(word) if word.quote_style.is_none() => note_clause(&mut open, word.keyword),
+            _ => {}
+        }
+        // A closed pair counts as one, so that `a[1][1][1]...` is a chain, too.
+        if let Some(run) = open.last_mut() {
+            run.tokens += 1;
+            depth += 1;
+        }
+        if depth > MAX_DEPTH {
+            return Err(Error::Invalid(format!(
+                "an expression or a chain of UNION or JOIN is more than {MAX_DEPTH} tokens long (Line: {}, Column: {}); \
+                 use an IN list, or put the values into a table",
+                token.span.start.line, token.span.start.column
+            )));
         }
     }
     Ok(())
+}
+
+fn reset(open: &mut [Run], depth: &mut usize) {
+    if let Some(run) = open.last_mut() {
+        *depth -= std::mem::take(&mut run.tokens);
+    }
+}
+
+fn note_clause(open: &mut [Run], keyword: Keyword) {
+    let Some(run) = open.last_mut() else { return };
+    match keyword {
+        Keyword::FROM => run.in_from = true,
+        Keyword::SELECT | Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER | Keyword::WINDOW => {
+            run.in_from = false;
+        }
+        _ => {}
+    }
 }
 
 fn is_word(token: &TokenWithSpan, text: &str) -> bool {

@@ -1,14 +1,14 @@
 //! `INSERT INTO t`, `INSERT OVERWRITE t`.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::{
-        DFSchema, TableReference,
+        DFSchema, TableReference, plan_err,
         tree_node::{Transformed, TreeNode},
     },
-    logical_expr::{LogicalPlan, Values, WriteOp, dml::InsertOp},
+    logical_expr::{Expr, LogicalPlan, Values, WriteOp, dml::InsertOp},
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{Insert as Ast, Statement},
@@ -48,24 +48,56 @@ pub(crate) async fn plan(scope: &Scope, insert: Ast) -> Result<Update> {
         other => return Err(Error::unsupported(other.name(), "use INSERT INTO")),
     };
     let target = target(scope, &planned.table_name).await?;
-    let input = Input::new(scope.core(), nullable_values(planned.input.as_ref().clone())?)?;
+    let input = Input::new(scope.core(), nullable_values(planned.input.as_ref())?)?;
     Ok(Update::Insert(Insert { target, input, overwrite }))
 }
 
 /// DataFusion gives a VALUES list the table's own NOT NULLs, and then complains about its `column1`. As nullable columns
 /// the values reach the writer, whose error names the table's column and the row.
-fn nullable_values(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let rewritten = plan.transform_up(|node| match node {
+fn nullable_values(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    if let Some(values) = folded(plan)? {
+        return Ok(values);
+    }
+    let rewritten = plan.clone().transform_up(|node| match node {
         LogicalPlan::Values(Values { schema, values }) => {
-            let fields = schema
-                .iter()
-                .map(|(qualifier, field)| (qualifier.cloned(), Arc::new(field.as_ref().clone().with_nullable(true))));
-            let schema = DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?;
-            Ok(Transformed::yes(LogicalPlan::Values(Values { schema: Arc::new(schema), values })))
+            let schema = Arc::new(nullable(&schema)?);
+            Ok(Transformed::yes(LogicalPlan::Values(Values { schema, values })))
         }
         other => Ok(Transformed::yes(other.recompute_schema()?)),
     })?;
     Ok(rewritten.data)
+}
+
+fn nullable(schema: &DFSchema) -> datafusion::error::Result<DFSchema> {
+    let fields = schema
+        .iter()
+        .map(|(qualifier, field)| (qualifier.cloned(), Arc::new(field.as_ref().clone().with_nullable(true))));
+    DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())
+}
+
+/// `INSERT INTO t VALUES (...)` is planned as a projection over the values. Put together they need no look-ups of columns by name, of which
+/// DataFusion makes so many that their time grows with the square of the columns. `None` for anything else.
+fn folded(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let LogicalPlan::Projection(projection) = plan else { return Ok(None) };
+    let LogicalPlan::Values(values) = projection.input.as_ref() else { return Ok(None) };
+    let index: HashMap<&str, usize> =
+        values.schema.fields().iter().enumerate().map(|(index, field)| (field.name().as_str(), index)).collect();
+    let mut rows = Vec::with_capacity(values.values.len());
+    for row in &values.values {
+        let expr = |expr: &Expr| {
+            let put = expr.clone().unalias().transform_up(|expr| match &expr {
+                Expr::Column(column) => match index.get(column.name.as_str()).and_then(|at| row.get(*at)) {
+                    Some(value) => Ok(Transformed::yes(value.clone())),
+                    None => plan_err!("column '{column}' is not among the values"),
+                },
+                _ => Ok(Transformed::no(expr)),
+            });
+            Ok(put?.data)
+        };
+        rows.push(projection.expr.iter().map(expr).collect::<Result<Vec<_>>>()?);
+    }
+    let schema = Arc::new(nullable(&projection.schema)?);
+    Ok(Some(LogicalPlan::Values(Values { schema, values: rows })))
 }
 
 async fn target(scope: &Scope, name: &TableReference) -> Result<Target> {

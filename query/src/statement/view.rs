@@ -49,6 +49,11 @@ pub(crate) async fn plan(scope: &Scope, create: Ast, sql: &str) -> Result<Update
     };
     // Planned from the text that is kept, and as a view sees the world: without temporary tables.
     let planned = scope.for_view(scope.default_schema()).plan(sql::parse(&text)?).await?;
+    if scope.has_read_view(&name) {
+        return Err(Error::Invalid(format!(
+            "view '{name}' would read itself; name another view or table in its query"
+        )));
+    }
     if !planned.get_parameter_names()?.is_empty() {
         return Err(Error::Invalid("a view cannot have parameters".to_owned()));
     }
