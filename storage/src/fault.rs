@@ -15,6 +15,7 @@ use object_store::{
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
 };
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// What a store can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +70,7 @@ pub struct Call {
 pub struct FaultStore {
     inner: Arc<dyn ObjectStore>,
     state: Arc<Mutex<State>>,
+    held: watch::Sender<Option<Op>>,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +83,20 @@ struct State {
 impl FaultStore {
     /// A store that works, until told otherwise.
     pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self { inner, state: Arc::default() })
+        Arc::new(Self { inner, state: Arc::default(), held: watch::Sender::new(None) })
+    }
+
+    /// From now on operations of this sort are recorded and then wait, before they are carried out, until another call
+    /// of this function lets them go. Listing and deleting never wait.
+    pub fn hold(&self, op: Option<Op>) {
+        self.held.send_replace(op);
+    }
+
+    /// Waits until an operation of a sort was asked for since the last [`FaultStore::take_calls`].
+    pub async fn asked_for(&self, op: Op) {
+        while !self.state.lock().calls.iter().any(|call| call.op == op) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 
     /// The next operations of a sort meet these faults, one each, in order; `None` lets one pass.
@@ -108,8 +123,16 @@ impl FaultStore {
 
     async fn meet(&self, op: Op, key: &str, bytes: usize) -> Option<Fault> {
         tokio::task::yield_now().await;
-        meet(&self.state, op, key, bytes)
+        let fault = meet(&self.state, op, key, bytes);
+        let_go(self.held.subscribe(), op).await;
+        fault
     }
+}
+
+/// Waits while operations of this sort are held.
+async fn let_go(mut held: watch::Receiver<Option<Op>>, op: Op) {
+    // The store is gone: nobody can hold anything any more.
+    let _ = held.wait_for(|held| *held != Some(op)).await;
 }
 
 fn meet(state: &Mutex<State>, op: Op, key: &str, bytes: usize) -> Option<Fault> {
@@ -176,7 +199,8 @@ impl ObjectStore for FaultStore {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let inner = self.inner.put_multipart_opts(location, options).await?;
-        Ok(Box::new(FaultUpload { inner, key: location.to_string(), state: Arc::clone(&self.state) }))
+        let (state, held) = (Arc::clone(&self.state), self.held.subscribe());
+        Ok(Box::new(FaultUpload { inner, key: location.to_string(), state, held }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -240,6 +264,7 @@ struct FaultUpload {
     inner: Box<dyn MultipartUpload>,
     key: String,
     state: Arc<Mutex<State>>,
+    held: watch::Receiver<Option<Op>>,
 }
 
 #[async_trait]
@@ -248,8 +273,9 @@ impl MultipartUpload for FaultUpload {
         let fault = meet(&self.state, Op::Part, &self.key, data.content_length());
         match before(fault, &self.key) {
             Ok(()) => {
-                let part = self.inner.put_part(data);
+                let (part, held) = (self.inner.put_part(data), self.held.clone());
                 Box::pin(async move {
+                    let_go(held, Op::Part).await;
                     part.await?;
                     after(fault, ())
                 })
@@ -260,6 +286,7 @@ impl MultipartUpload for FaultUpload {
 
     async fn complete(&mut self) -> Result<PutResult> {
         let fault = meet(&self.state, Op::Complete, &self.key, 0);
+        let_go(self.held.clone(), Op::Complete).await;
         before(fault, &self.key)?;
         after(fault, self.inner.complete().await?)
     }

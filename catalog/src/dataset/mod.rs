@@ -134,12 +134,13 @@ impl Dataset {
         self.shared.with(|state| state.find_key(idempotency_key))
     }
 
-    /// Every file that any version in the log refers to, with its newest record.
+    /// Every file that any version in the log refers to, with its newest record. The bucket is asked whatever the
+    /// options say: a file that another server has just committed must not look like garbage.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn referenced_files(&self) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
-        self.shared.refresh().await?;
+        self.shared.catch_up().await?;
         let newest = self.shared.with(|state| state.snapshot().version)?;
         let reader = self.shared.reader();
         let mut files = HashMap::new();
@@ -154,6 +155,11 @@ impl Dataset {
     /// The key of a data file in [`Dataset::bucket`].
     pub fn data_key(&self, file: FileId) -> String {
         log::data_key(self.id(), file)
+    }
+
+    /// Whether, as far as is known, the log has come to its end.
+    pub(crate) fn was_dropped(&self) -> bool {
+        self.shared.with(|state| state.dropped().is_some()).unwrap_or(false)
     }
 
     /// Ends the log: nothing can be committed after this.

@@ -1,18 +1,21 @@
 //! Looking after what is stored: [`verify`] finds damage, [`gc`] removes what nothing refers to, [`resync`] restores
 //! counts and statistics from the files themselves.
 
+mod finding;
 mod gc;
 mod inspect;
 mod layout;
 mod log;
+mod nameless;
 mod resync;
 #[cfg(test)]
 mod testing;
 mod verify;
 
+pub use finding::{Finding, FindingKind, VerifyOptions, VerifyReport};
 pub use gc::{Garbage, GarbageReason, GcReport, MIN_GRACE, gc};
 pub use resync::{FileChange, ResyncReport, resync};
-pub use verify::{Finding, FindingKind, VerifyOptions, VerifyReport, verify};
+pub use verify::verify;
 
 use std::collections::BTreeSet;
 
