@@ -7,7 +7,7 @@ use skein_model::{DatasetId, TableName};
 use skein_storage::{Bucket, PutNew};
 use ulid::Ulid;
 
-use super::Catalog;
+use super::{Catalog, schemas::SchemaId};
 use crate::{
     Actor, Dataset, Entry, EntryKind, Error, ExternalSpec, NewDataset, Operation, Result, SnapshotInfo, StoredSchema,
     ViewSpec, fingerprint,
@@ -48,7 +48,7 @@ impl Catalog {
     pub async fn stage_dataset(&self, new: NewDataset, actor: &Actor) -> Result<Dataset> {
         new.name.check_creatable()?;
         validate(&new.schema)?;
-        self.check_schema_exists(new.name.schema()).await?;
+        self.existing_schema_id(new.name.schema()).await?;
         let bucket = match &new.bucket {
             Some(name) => self.0.buckets.get(name)?,
             None => self.0.buckets.default_bucket(),
@@ -122,14 +122,15 @@ impl Catalog {
         actor: &Actor,
     ) -> Result<Option<NameRecord>> {
         name.check_creatable()?;
-        self.check_schema_exists(name.schema()).await?;
         for _ in 0..ATTEMPTS {
+            let schema_id = self.existing_schema_id(name.schema()).await?;
             let (version, current) = self.record(name).await?;
             let taken_by = current.as_ref().and_then(|r| r.target.kind());
             if let Some(kind) = taken_by.filter(|kind| Some(*kind) != replaceable) {
                 return Err(Error::AlreadyExists { what: kind.as_str(), name: name.to_string() });
             }
-            if self.set_target(name, version, target.clone(), actor).await? {
+            if self.set_target(name, version, schema_id, target.clone(), actor).await? {
+                self.keep_schema(name.schema(), schema_id).await?;
                 return Ok(current);
             }
         }
@@ -141,11 +142,13 @@ impl Catalog {
         &self,
         name: &TableName,
         version: u64,
+        schema_id: SchemaId,
         target: Target,
         actor: &Actor,
     ) -> Result<bool> {
         let record = NameRecord {
             name: name.clone(),
+            schema_id,
             target,
             changed_by: actor.principal.clone(),
             changed_at: self.now(),

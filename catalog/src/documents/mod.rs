@@ -51,6 +51,12 @@ impl Documents {
         self.live(kind, id, &head)
     }
 
+    /// As [`Documents::get`], but asks the bucket however young the cached version is.
+    pub(crate) async fn get_latest<T: DeserializeOwned>(&self, kind: &str, id: &str) -> Result<Option<(u64, T)>> {
+        let head = self.latest_head(kind, id).await?;
+        self.live(kind, id, &head)
+    }
+
     /// Writes the version after `expected_version` and returns its number. `expected_version` 0 means that the document
     /// must not exist (or must have been deleted).
     ///
@@ -132,6 +138,12 @@ impl Documents {
         if let Some(head) = self.0.cache.fresh(kind, id) {
             return Ok(head);
         }
+        self.latest_head(kind, id).await
+    }
+
+    /// The newest version in the bucket.
+    async fn latest_head(&self, kind: &str, id: &str) -> Result<Head> {
+        keys::check(kind, id)?;
         let mut head = match self.0.cache.any(kind, id) {
             Some(head) => head,
             None => self.newest_listed(kind, id).await?,
