@@ -172,7 +172,8 @@ impl Destination<'_> {
         }
         let Some(version) = self.dataset.find_key(key).await? else { return Ok(Standing::New(key.to_owned())) };
         let history = self.dataset.history().await?;
-        let head = history.first().map_or(version, |info| info.version);
+        let done = history.iter().find(|info| info.operation != Operation::Collect);
+        let head = done.map_or(version, |info| info.version);
         let since = match self.plan {
             // A replacement repeats an earlier one only if that one is the newest change.
             Plan::Replace => head,

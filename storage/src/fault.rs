@@ -9,7 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use chrono::TimeDelta;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
@@ -71,6 +72,7 @@ pub struct FaultStore {
     inner: Arc<dyn ObjectStore>,
     state: Arc<Mutex<State>>,
     held: watch::Sender<Option<Op>>,
+    younger: TimeDelta,
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +85,12 @@ struct State {
 impl FaultStore {
     /// A store that works, until told otherwise.
     pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self { inner, state: Arc::default(), held: watch::Sender::new(None) })
+        Self::younger(inner, TimeDelta::zero())
+    }
+
+    /// A store whose listings show objects as that much younger than they are.
+    pub fn younger(inner: Arc<dyn ObjectStore>, by: TimeDelta) -> Arc<Self> {
+        Arc::new(Self { inner, state: Arc::default(), held: watch::Sender::new(None), younger: by })
     }
 
     /// From now on operations of this sort are recorded and then wait, before they are carried out, until another call
@@ -236,7 +243,11 @@ impl ObjectStore for FaultStore {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let key = prefix.map(ToString::to_string).unwrap_or_default();
         match before(meet(&self.state, Op::List, &key, 0), &key) {
-            Ok(()) => self.inner.list(prefix),
+            Ok(()) => {
+                let by = self.younger;
+                let younger = move |o: ObjectMeta| ObjectMeta { last_modified: o.last_modified + by, ..o };
+                self.inner.list(prefix).map_ok(younger).boxed()
+            }
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         }
     }

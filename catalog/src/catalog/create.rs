@@ -64,8 +64,10 @@ impl Catalog {
     /// `or_replace` it takes the name over from the dataset that has it, which is dropped.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] when the name is taken, with `or_replace` by something that is not a dataset.
+    /// [`Error::AlreadyExists`] when the name is taken, with `or_replace` by something that is not a dataset;
+    /// [`Error::NotFound`] when garbage collection has taken the dataset for abandoned.
     pub async fn publish_dataset(&self, dataset: &Dataset, or_replace: bool, actor: &Actor) -> Result<()> {
+        dataset.keep_alive(actor).await?;
         let target = Target::Dataset { id: dataset.id(), bucket: dataset.bucket().name().to_owned() };
         let replaceable = or_replace.then_some(EntryKind::Dataset);
         let replaced = self.claim(dataset.name(), target, replaceable, actor).await?;
@@ -208,6 +210,7 @@ impl Catalog {
             last_field_id: assigned.last_field_id,
             schema: Some(StoredSchema(Arc::clone(&assigned.schema))),
             properties,
+            collected_before: None,
             removed_all: false,
             removed: Vec::new(),
             added: Vec::new(),

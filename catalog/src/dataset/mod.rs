@@ -5,13 +5,13 @@ mod commit;
 mod shared;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::Arc,
 };
 
 use arrow_schema::SchemaRef;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use skein_model::{DatasetId, FileId, TableName, Version};
 use skein_storage::Bucket;
 
@@ -19,6 +19,7 @@ pub use self::change::{Change, Committed};
 pub(crate) use self::shared::Shared;
 use crate::{
     Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo, log,
+    maintenance::MIN_GRACE,
     schema::{assign, validate},
 };
 
@@ -107,7 +108,7 @@ impl Dataset {
     /// [`Error::InvalidInput`] when the change makes no sense. After any of these nothing has changed and the files of
     /// the change may be deleted. After [`Error::CommitUnknown`] they must be kept.
     pub async fn commit(&self, change: Change, actor: &Actor) -> Result<Committed> {
-        if matches!(change.operation, Operation::Create | Operation::Drop) {
+        if matches!(change.operation, Operation::Create | Operation::Drop | Operation::Collect) {
             let operation = change.operation;
             return Err(Error::InvalidInput(format!("'{operation}' is not a change of a dataset; use the catalog")));
         }
@@ -142,9 +143,14 @@ impl Dataset {
     pub async fn referenced_files(&self) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
         self.shared.catch_up().await?;
         let newest = self.shared.with(|state| state.snapshot().version)?;
+        self.files_added(1, newest).await
+    }
+
+    /// The files that joined in versions `first..=newest`.
+    async fn files_added(&self, first: Version, newest: Version) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
         let reader = self.shared.reader();
         let mut files = HashMap::new();
-        for from in (1..=newest).step_by(256) {
+        for from in (first..=newest).step_by(256) {
             for delta in reader.deltas(from, newest.min(from + 255)).await?.into_iter().flatten() {
                 files.extend(delta.added.into_iter().map(|f| (f.id, f)));
             }
@@ -157,6 +163,29 @@ impl Dataset {
         log::data_key(self.id(), file)
     }
 
+    /// The data files among `candidates` that may be removed: no version refers to them, and none ever will. To make
+    /// sure of that the log is told first, as a version of its own. A write that has taken so long that its files are
+    /// among them gets a conflict when it commits.
+    pub(crate) async fn give_up(&self, mut candidates: BTreeSet<FileId>, actor: &Actor) -> Result<BTreeSet<FileId>> {
+        let (newest, told) = self.shared.with(|state| (state.snapshot().version, state.collected_before()))?;
+        for id in self.files_added(1, newest).await?.keys() {
+            candidates.remove(id);
+        }
+        // Just after the youngest of them, not after the grace time: if this machine's clock is ahead, later writes must
+        // not suffer for it.
+        let Some(youngest) = candidates.iter().map(|id| id.created_at()).max() else { return Ok(candidates) };
+        let before = youngest + TimeDelta::milliseconds(1);
+        if told.is_some_and(|told| told >= before) {
+            return Ok(candidates);
+        }
+        let committed = commit::collect(self, before, actor).await?;
+        // What others committed between the two is theirs.
+        for id in self.files_added(newest + 1, committed.version).await?.keys() {
+            candidates.remove(id);
+        }
+        Ok(candidates)
+    }
+
     /// Whether, as far as is known, the log has come to its end.
     pub(crate) fn was_dropped(&self) -> bool {
         self.shared.with(|state| state.dropped().is_some()).unwrap_or(false)
@@ -164,12 +193,33 @@ impl Dataset {
 
     /// Ends the log: nothing can be committed after this.
     pub(crate) async fn seal(&self, actor: &Actor) -> Result<()> {
-        let change = Change { operation: Operation::Drop, ..Change::append(Vec::new()) };
+        self.seal_at(None, actor).await
+    }
+
+    /// As [`Dataset::seal`], but only while `version` is the newest.
+    pub(crate) async fn seal_at(&self, version: Option<Version>, actor: &Actor) -> Result<()> {
+        let change = Change { operation: Operation::Drop, read_version: version, ..Change::append(Vec::new()) };
         match commit::commit(self, change, actor).await {
             // Dropped by somebody else at the same time.
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Shows garbage collection that somebody is about to publish this dataset, if it could take it for abandoned. It
+    /// then either sees the new version, or has ended the log already.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it has.
+    pub(crate) async fn keep_alive(&self, actor: &Actor) -> Result<()> {
+        self.shared.refresh().await?;
+        let now = self.shared.clock().now();
+        let last = self.shared.with(|state| state.snapshot().info.timestamp)?;
+        let age = (now - last).to_std().unwrap_or_default();
+        if age > MIN_GRACE / 2 {
+            commit::commit(self, Change::append(Vec::new()), actor).await?;
+        }
+        Ok(())
     }
 
     async fn version(&self, version: Version) -> Result<Arc<Snapshot>> {

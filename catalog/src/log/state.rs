@@ -29,6 +29,7 @@ pub(crate) struct State {
     keys: HashMap<String, Version>,
     file_ids: HashSet<FileId>,
     last_field_id: i32,
+    collected_before: Option<DateTime<Utc>>,
     last_checkpoint: Version,
 }
 
@@ -58,6 +59,7 @@ impl State {
             keys: HashMap::new(),
             file_ids: HashSet::new(),
             last_field_id: delta.last_field_id,
+            collected_before: None,
             last_checkpoint: 0,
         };
         state.apply(delta)?;
@@ -68,6 +70,7 @@ impl State {
     pub(crate) fn restore(checkpoint: Checkpoint) -> Result<Self, Misfit> {
         let Checkpoint { dataset, version, schema_id, last_field_id, schema, properties, history, files, .. } =
             checkpoint;
+        let collected_before = checkpoint.collected_before;
         let info = history.last().ok_or("the checkpoint has no history")?.as_ref().clone();
         if info.version != version || history.len() as u64 != version {
             return Err(format!("the checkpoint of version {version} has a history of {} versions", history.len()));
@@ -93,6 +96,7 @@ impl State {
             stored_schema: schema,
             history,
             last_field_id,
+            collected_before,
             last_checkpoint: version,
         })
     }
@@ -138,6 +142,7 @@ impl State {
             self.stored_schema = schema;
         }
         self.last_field_id = delta.last_field_id;
+        self.collected_before = self.collected_before.max(delta.collected_before);
         self.history.push(Arc::new(delta.info));
         self.snapshot = next;
     }
@@ -204,6 +209,7 @@ impl State {
             last_field_id: self.last_field_id,
             schema: self.stored_schema.clone(),
             properties: self.snapshot.properties.as_ref().clone(),
+            collected_before: self.collected_before,
             history: self.history.clone(),
             files: self.snapshot.files.to_vec(),
         }
@@ -244,6 +250,11 @@ impl State {
 
     pub(crate) fn has_file(&self, id: &FileId) -> bool {
         self.file_ids.contains(id)
+    }
+
+    /// Files written before this time and not referred to by any version may be gone.
+    pub(crate) fn collected_before(&self) -> Option<DateTime<Utc>> {
+        self.collected_before
     }
 
     pub(crate) fn find_key(&self, idempotency_key: &str) -> Option<Version> {

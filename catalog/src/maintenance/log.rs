@@ -6,10 +6,10 @@ use object_store::ObjectMeta;
 use skein_model::Version;
 use skein_storage::Bucket;
 
-use super::layout::{Role, folder, key, role};
+use super::layout::{Role, key, role};
 use crate::{
     Dataset, Operation, Result,
-    log::{Checkpoint, Delta},
+    log::{Checkpoint, Delta, delta_key},
     persisted::decode,
 };
 
@@ -29,7 +29,7 @@ pub(super) async fn check_log(dataset: &Dataset, objects: &[ObjectMeta]) -> Resu
     let newest = versions.last().copied().unwrap_or(0);
     for version in (1..=newest).filter(|version| versions.binary_search(version).is_err()) {
         // A listing may lag behind; only the object itself tells.
-        let key = log_key(dataset, version);
+        let key = delta_key(dataset.id(), version);
         if dataset.bucket().get_opt(&key).await?.is_none() {
             problems.push(LogProblem { key, detail: format!("the log entry of version {version} is missing") });
         }
@@ -88,8 +88,4 @@ pub(super) fn versions(objects: &[ObjectMeta]) -> Vec<Version> {
         .collect();
     versions.sort_unstable();
     versions
-}
-
-fn log_key(dataset: &Dataset, version: Version) -> String {
-    format!("{}log/{version:020}.json", folder(dataset.id()))
 }

@@ -1,14 +1,12 @@
 //! Folders of datasets that no name leads to: dropped, not published yet, or never.
 
-use std::collections::BTreeMap;
-
 use object_store::ObjectMeta;
 use skein_model::DatasetId;
 use skein_storage::Bucket;
 
 use super::{
     finding::{Finding, FindingKind, Grace, VerifyReport},
-    layout::{Role, TABLES, dataset_of, folder, key, role},
+    layout::{Role, TABLES, by_dataset, folder, key, role},
     log::dropped_at,
     verify::{LOOK_AGAIN, stray},
 };
@@ -34,16 +32,6 @@ pub(super) async fn check(catalog: &Catalog, grace: Grace, report: &mut VerifyRe
         judge(&bucket, id, objects, grace, report).await;
     }
     Ok(())
-}
-
-fn by_dataset(objects: Vec<ObjectMeta>) -> BTreeMap<DatasetId, Vec<ObjectMeta>> {
-    let mut folders: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for object in objects {
-        if let Some(id) = dataset_of(key(&object)) {
-            folders.entry(id).or_default().push(object);
-        }
-    }
-    folders
 }
 
 async fn judge(bucket: &Bucket, id: DatasetId, objects: Vec<ObjectMeta>, grace: Grace, report: &mut VerifyReport) {

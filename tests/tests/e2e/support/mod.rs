@@ -2,8 +2,10 @@
 
 mod client;
 mod data;
+mod process;
 mod server;
 
 pub use client::{Client, file_messages, path_descriptor, statement};
 pub use data::{batch, flight_data, numbers, table};
+pub use process::{Process, binary, skein};
 pub use server::{TestServer, http_get};
