@@ -21,7 +21,7 @@ use skein_catalog::{
     At, Catalog, CatalogOptions, Change, DataFile, Dataset, Entry, Error, NewDataset, Operation, Result,
     maintenance::{self, VerifyOptions},
 };
-use skein_model::{DatasetId, ErrorKind, FileId, Kind, ManualClock, TableName};
+use skein_model::{DatasetId, ErrorKind, FileId, Kind, ManualClock};
 use skein_storage::{
     Bucket, Buckets,
     fault::{Fault, FaultStore, Op},
@@ -281,6 +281,8 @@ async fn run(scripts: Vec<Script>, on_names: Vec<(Op, Vec<Option<Fault>>)>, on_d
         let faults: Vec<_> = faults.into_iter().filter(|f| !f.detail.contains("no name leads to")).collect();
         assert!(faults.is_empty(), "{faults:?}");
         for _ in 0..2 {
+            // What is written in the background is done by then.
+            tokio::time::sleep(Duration::from_secs(1)).await;
             clock.advance(TimeDelta::days(2));
             let report = maintenance::gc(&cold, Duration::ZERO, false).await.unwrap();
             assert_eq!(report.problems, Vec::<String>::new());
@@ -365,12 +367,5 @@ proptest! {
         let on_data = vec![on_data.0, on_data.1, on_data.2, on_data.3, on_data.4];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(run(scripts, on_names, on_data));
-    }
-}
-
-#[test]
-fn names_of_the_tables_are_names() {
-    for table in TABLES {
-        TableName::in_default_schema(table).unwrap();
     }
 }

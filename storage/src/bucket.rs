@@ -179,6 +179,8 @@ impl Bucket {
         self.writable()?;
         let path = self.path(key)?;
         let mut attempt = 0;
+        // An attempt got no answer: its request may still be on its way, and no later refusal takes it back.
+        let mut unclear = false;
         loop {
             let put = self.0.store.put_opts(&path, bytes.clone().into(), PutMode::Create.into()).await;
             let source = match put {
@@ -186,7 +188,7 @@ impl Bucket {
                 Err(source) => source,
             };
             if certainly_refused(&source) {
-                return Err(self.failed("create", key, source));
+                return Err(self.not_created(key, source, unclear));
             }
             let taken = matches!(source, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. });
             match self.get_opt(key).await {
@@ -194,17 +196,24 @@ impl Bucket {
                 Ok(Some(_)) if taken => return Ok(PutNew::Created),
                 // Ours is there but the store did not say so: the next attempt makes it durable and certain.
                 Ok(Some(_)) => {}
-                Ok(None) if !taken && !is_transient(&source) => return Err(self.failed("create", key, source)),
+                Ok(None) if !taken && !is_transient(&source) => return Err(self.not_created(key, source, unclear)),
                 // "Already exists" and yet not there: S3's retryable 409, or an object that was deleted meanwhile.
                 Ok(None) | Err(_) => {}
             }
             attempt += 1;
+            unclear |= !taken;
             if attempt == CREATE_ATTEMPTS {
-                let source = Box::new(source);
-                return Err(Error::Ambiguous { bucket: self.0.name.clone(), key: key.to_owned(), source });
+                return Err(self.not_created(key, source, true));
             }
             tokio::time::sleep(self.0.store.policy().pause_after(attempt)).await;
         }
+    }
+
+    fn not_created(&self, key: &str, source: StoreError, unclear: bool) -> Error {
+        if unclear {
+            return Error::Ambiguous { bucket: self.0.name.clone(), key: key.to_owned(), source: Box::new(source) };
+        }
+        self.failed("create", key, source)
     }
 
     /// All objects below a prefix (a folder, not a part of a name), sorted by key.

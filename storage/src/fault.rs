@@ -48,6 +48,8 @@ pub enum Fault {
     Conflict,
     /// The operation is not carried out; the device is full.
     OutOfSpace,
+    /// The operation is not carried out; `403`.
+    Denied,
     /// A read returns only half of its bytes.
     ShortRead,
     /// A create overwrites what is there, as if the condition had not been sent.
@@ -156,6 +158,7 @@ impl Fault {
             Self::Unavailable => Some(generic("503 service unavailable")),
             Self::Conflict => Some(Error::AlreadyExists { path: key.to_owned(), source: "409 conflict".into() }),
             Self::OutOfSpace => Some(generic(io::Error::from(io::ErrorKind::StorageFull))),
+            Self::Denied => Some(Error::PermissionDenied { path: key.to_owned(), source: "403 forbidden".into() }),
             Self::LostAnswer | Self::ShortRead | Self::EveryCreatorWins => None,
         }
     }

@@ -67,16 +67,39 @@ impl Catalog {
     /// [`Error::AlreadyExists`] when the name is taken, with `or_replace` by something that is not a dataset;
     /// [`Error::NotFound`] when garbage collection has taken the dataset for abandoned.
     pub async fn publish_dataset(&self, dataset: &Dataset, or_replace: bool, actor: &Actor) -> Result<()> {
-        dataset.keep_alive(actor).await?;
         let target = Target::Dataset { id: dataset.id(), bucket: dataset.bucket().name().to_owned() };
         let replaceable = or_replace.then_some(EntryKind::Dataset);
         let replaced = self.claim(dataset.name(), target, replaceable, actor).await?;
+        if let Err(error) = dataset.object_to_drop(actor).await {
+            if matches!(error, Error::NotFound { .. }) {
+                self.take_back(dataset, replaced, actor).await;
+            }
+            return Err(error);
+        }
         if let Some((_, Entry::Dataset(old))) = replaced.map(|r| self.entry(r)).transpose()?.flatten()
             && old.id() != dataset.id()
         {
             self.seal_quietly(&old, actor).await;
         }
         Ok(())
+    }
+
+    /// Gives a name the meaning back that it had before it was given to a dataset that turned out to be dropped.
+    async fn take_back(&self, dataset: &Dataset, before: Option<NameRecord>, actor: &Actor) {
+        let name = dataset.name();
+        let outcome = async {
+            let (version, Some(record)) = self.record(name).await? else { return Ok(true) };
+            if !matches!(&record.target, Target::Dataset { id, .. } if *id == dataset.id()) {
+                return Ok(true);
+            }
+            let target = before.map_or(Target::Dropped, |record| record.target);
+            self.set_target(name, version, record.schema_id, target, actor).await
+        };
+        match outcome.await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!(%name, "another server has changed the name meanwhile"),
+            Err(error) => tracing::warn!(%name, %error, "the name still stands for a table that was dropped; drop it"),
+        }
     }
 
     /// Removes a staged dataset that will not be published. Files a writer has not committed are the writer's.
@@ -159,6 +182,9 @@ impl Catalog {
         match self.0.documents.put(NAME_KIND, &name_id(name), version, &record).await {
             Ok(_) => Ok(true),
             Err(Error::Conflict { .. }) => Ok(false),
+            Err(Error::CommitUnknown { version, source, .. }) => {
+                Err(Error::CommitUnknown { what: format!("name '{name}'"), version, source })
+            }
             Err(error) => Err(error),
         }
     }

@@ -154,7 +154,7 @@ impl<'a> Proposal<'a> {
         let current = state.snapshot();
         let base = self.change.read_version;
         // Only garbage collection bases a drop on a version.
-        let based = self.removes_all() || self.change.operation == Operation::Drop;
+        let based = self.removes_all() || matches!(self.change.operation, Operation::Drop | Operation::Collect);
         if based && base.is_some_and(|v| changed_since(state, v)) {
             let base = base.unwrap_or_default();
             return Err(

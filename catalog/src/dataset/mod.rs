@@ -5,7 +5,7 @@ mod commit;
 mod shared;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -19,7 +19,6 @@ pub use self::change::{Change, Committed};
 pub(crate) use self::shared::Shared;
 use crate::{
     Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo, log,
-    maintenance::MIN_GRACE,
     schema::{assign, validate},
 };
 
@@ -146,6 +145,12 @@ impl Dataset {
         self.files_added(1, newest).await
     }
 
+    /// The files of the newest version in the bucket.
+    pub(crate) async fn newest_files(&self) -> Result<HashSet<FileId>> {
+        self.shared.catch_up().await?;
+        self.shared.with(|state| state.snapshot().files.iter().map(|file| file.id).collect())
+    }
+
     /// The files that joined in versions `first..=newest`.
     async fn files_added(&self, first: Version, newest: Version) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
         let reader = self.shared.reader();
@@ -196,7 +201,7 @@ impl Dataset {
         self.seal_at(None, actor).await
     }
 
-    /// As [`Dataset::seal`], but only while `version` is the newest.
+    /// As [`Dataset::seal`], but not if anybody has committed to it since `version`.
     pub(crate) async fn seal_at(&self, version: Option<Version>, actor: &Actor) -> Result<()> {
         let change = Change { operation: Operation::Drop, read_version: version, ..Change::append(Vec::new()) };
         match commit::commit(self, change, actor).await {
@@ -206,20 +211,35 @@ impl Dataset {
         }
     }
 
-    /// Shows garbage collection that somebody is about to publish this dataset, if it could take it for abandoned. It
-    /// then either sees the new version, or has ended the log already.
+    /// Announces in the log that this dataset, which has no name, is about to be dropped, unless anybody has committed
+    /// to it since `version`. Returns the version to give to [`Dataset::seal_at`] once it is clear that no name leads
+    /// to it still.
+    pub(crate) async fn announce_drop(&self, version: Version, actor: &Actor) -> Result<Version> {
+        let change =
+            Change { operation: Operation::Collect, read_version: Some(version), ..Change::append(Vec::new()) };
+        Ok(commit::commit(self, change, actor).await?.version)
+    }
+
+    /// To be called by whoever has just given this dataset its name: objects to a drop that was announced before the name
+    /// could be seen. Either this or the drop comes first in the log, and the other gives way.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it has.
-    pub(crate) async fn keep_alive(&self, actor: &Actor) -> Result<()> {
-        self.shared.refresh().await?;
-        let now = self.shared.clock().now();
-        let last = self.shared.with(|state| state.snapshot().info.timestamp)?;
-        let age = (now - last).to_std().unwrap_or_default();
-        if age > MIN_GRACE / 2 {
+    /// [`Error::NotFound`] when it was dropped.
+    pub(crate) async fn object_to_drop(&self, actor: &Actor) -> Result<()> {
+        let known = self.shared.with(|state| state.snapshot().version).unwrap_or(1);
+        if self.shared.reader().delta(known + 1).await?.is_none() && !self.is_announced() {
+            return Ok(());
+        }
+        self.shared.catch_up().await?;
+        self.shared.with(|state| self.check_alive(state))??;
+        if self.is_announced() {
             commit::commit(self, Change::append(Vec::new()), actor).await?;
         }
         Ok(())
+    }
+
+    fn is_announced(&self) -> bool {
+        self.shared.with(|state| state.snapshot().info.operation == Operation::Collect).unwrap_or(false)
     }
 
     async fn version(&self, version: Version) -> Result<Arc<Snapshot>> {

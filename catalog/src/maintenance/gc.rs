@@ -94,7 +94,7 @@ pub async fn gc(catalog: &Catalog, grace: Duration, dry_run: bool) -> Result<GcR
     let named: BTreeMap<DatasetId, Dataset> =
         super::named_datasets(catalog).await?.into_iter().map(|dataset| (dataset.id(), dataset)).collect();
     let elsewhere = super::named_ids(catalog).await?;
-    let nameless = Nameless { catalog, before, strangers: strangers(catalog).await? };
+    let mut nameless = Nameless { catalog, before, strangers: strangers(catalog).await?, announced: Vec::new() };
     let mut garbage = Vec::new();
     for (bucket, id, objects) in folders {
         let judged = match named.get(&id) {
@@ -108,6 +108,7 @@ pub async fn gc(catalog: &Catalog, grace: Duration, dry_run: bool) -> Result<GcR
             Err(error) => report.problems.push(format!("dataset {id} was left alone: {error}")),
         }
     }
+    nameless.drop_announced(&mut report).await?;
     remove(garbage, &mut report).await;
     documents(catalog, before, &mut report).await;
     tracing::info!(removed = report.removed.len(), bytes = report.bytes, dry_run, "garbage collected");
@@ -130,6 +131,12 @@ async fn judge_named(
     before: DateTime<Utc>,
     report: &mut GcReport,
 ) -> Result<Judged> {
+    // Most tables have nothing but what their newest version needs. Only for the others the whole log is read.
+    let newest = dataset.newest_files().await?;
+    let is_loose = |object: &ObjectMeta| matches!(role(key(object)), Role::Data(id) if !newest.contains(&id));
+    if !objects.iter().any(is_loose) {
+        return Ok(Vec::new());
+    }
     // What a damaged log refers to is not known.
     if let Some(problem) = check_log(dataset, &objects).await?.into_iter().next() {
         report.problems.push(format!(
@@ -184,13 +191,15 @@ struct Nameless<'a> {
     before: DateTime<Utc>,
     /// Why such a folder may be somebody else's, unless its log says that it was dropped.
     strangers: Option<String>,
+    /// Datasets that will be dropped unless they turn out to have a name, and the version that says so.
+    announced: Vec<(Dataset, Version)>,
 }
 
 impl Nameless<'_> {
     /// A folder goes as a whole: the grace time after it was dropped, and once its youngest object is old. One that was
     /// never published, or lost its name in a crash, is dropped first, so that it gets its grace time too.
     async fn judge(
-        &self,
+        &mut self,
         bucket: &Bucket,
         id: DatasetId,
         objects: Vec<ObjectMeta>,
@@ -211,8 +220,8 @@ impl Nameless<'_> {
         }
         if dropped.is_none() && has_log {
             report.kept_young += objects.len() as u64;
-            if !report.dry_run {
-                self.seal(bucket, id, versions(&objects).last().copied()).await?;
+            if let Some(newest) = versions(&objects).last().filter(|_| !report.dry_run) {
+                self.announce(bucket, id, *newest).await?;
             }
             return Ok(Vec::new());
         }
@@ -226,14 +235,35 @@ impl Nameless<'_> {
         Ok(ours.into_iter().map(|object| (object, GarbageReason::Dropped)).collect())
     }
 
-    /// Unless somebody has committed to it since its objects were listed.
-    async fn seal(&self, bucket: &Bucket, id: DatasetId, newest: Option<Version>) -> Result<()> {
+    /// The name may have been given since names were read, so they are read again after this and before the drop.
+    async fn announce(&mut self, bucket: &Bucket, id: DatasetId, newest: Version) -> Result<()> {
         let dataset = self.catalog.dataset(TableName::in_default_schema(id.to_string())?, bucket.clone(), id);
-        match dataset.seal_at(newest, &collector(Some("no name leads to it".to_owned()))).await {
-            Err(Error::Conflict { .. }) => Ok(()),
-            outcome => outcome,
+        match dataset.announce_drop(newest, &abandoned()).await {
+            Ok(version) => self.announced.push((dataset, version)),
+            // Somebody works on it, or has dropped it.
+            Err(Error::Conflict { .. } | Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
+
+    async fn drop_announced(self, report: &mut GcReport) -> Result<()> {
+        if self.announced.is_empty() {
+            return Ok(());
+        }
+        let named = super::named_ids(self.catalog).await?;
+        for (dataset, version) in self.announced.into_iter().filter(|(dataset, _)| !named.contains(&dataset.id())) {
+            match dataset.seal_at(Some(version), &abandoned()).await {
+                Ok(()) | Err(Error::Conflict { .. }) => {}
+                Err(error) => report.problems.push(format!("dataset {} was left alone: {error}", dataset.id())),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn abandoned() -> Actor {
+    collector(Some("no name leads to it".to_owned()))
 }
 
 /// Removes versions of documents that nobody can need any more.

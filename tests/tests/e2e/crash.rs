@@ -131,6 +131,8 @@ struct Writer {
     /// The number of the next change; no other change ever has it.
     next: i64,
     own: Known,
+    /// The shared table is there, and who appends need not be ready to make it.
+    shared_exists: bool,
     /// What it knows to be in the shared table, and what may be.
     shared: Rows,
     perhaps_shared: Rows,
@@ -159,9 +161,11 @@ impl Writer {
     async fn append_shared(&mut self) -> Result<(), Error> {
         let (change, rows) = self.number();
         self.perhaps_shared.insert(change, rows);
-        let mode = if self.random.below(2) == 0 { IngestMode::Append } else { IngestMode::CreateAppend };
+        let append = self.shared_exists && self.random.below(2) == 0;
+        let mode = if append { IngestMode::Append } else { IngestMode::CreateAppend };
         self.send(SHARED, mode, change, rows).await?;
         self.shared.extend(self.perhaps_shared.remove_entry(&change));
+        self.shared_exists = true;
         Ok(())
     }
 
@@ -307,6 +311,7 @@ async fn write_and_kill(data: &Path, mut server: Process, model: &mut Model, ran
             killed: Arc::clone(&killed),
             next: i64::try_from(kill).unwrap() * 1_000_000,
             own: model.own[number].clone(),
+            shared_exists: !model.shared.is_empty(),
             shared: Rows::new(),
             perhaps_shared: Rows::new(),
         };

@@ -158,3 +158,41 @@ async fn a_dataset_that_cannot_be_read_loses_nothing() {
     let _ = gc(&reopened, DAY, false).await;
     assert_eq!(lab.keys(&folder(dataset.id())).await, before);
 }
+
+#[tokio::test]
+async fn a_table_that_is_published_while_it_is_taken_for_abandoned_is_kept() {
+    let lab = Lab::new().await;
+    let staged = lab.catalog.stage_dataset(lab.new_dataset("t"), &lab.actor).await.unwrap();
+    lab.append(&staged, &numbers(0..10)).await;
+    let other = Catalog::open(lab.catalog.buckets().clone(), lab.catalog.options().clone()).await.unwrap();
+    let collected = other.dataset(staged.name().clone(), lab.bucket.clone(), staged.id());
+    let announced = collected.announce_drop(2, &abandoned()).await.unwrap();
+    assert!(collected.announce_drop(1, &abandoned()).await.is_err(), "there is a newer version than that");
+    // The collector has read the names by now; it drops what it has announced only after this.
+    lab.catalog.publish_dataset(&staged, false, &lab.actor).await.unwrap();
+    assert!(matches!(collected.seal_at(Some(announced), &abandoned()).await, Err(Error::Conflict { .. })));
+    assert_eq!(staged.snapshot(At::Latest).await.unwrap().rows, 10);
+    let Some(crate::Entry::Dataset(found)) = other.resolve_opt(staged.name()).await.unwrap() else { panic!() };
+    assert_eq!(found.id(), staged.id());
+}
+
+#[tokio::test]
+async fn a_table_that_was_dropped_as_abandoned_does_not_get_its_name() {
+    let lab = Lab::new().await;
+    for in_place_of_another in [false, true] {
+        let old = if in_place_of_another { Some(lab.dataset("t", &[numbers(0..3)]).await) } else { None };
+        let staged = lab.catalog.stage_dataset(lab.new_dataset("t"), &lab.actor).await.unwrap();
+        let other = Catalog::open(lab.catalog.buckets().clone(), lab.catalog.options().clone()).await.unwrap();
+        other.dataset(staged.name().clone(), lab.bucket.clone(), staged.id()).seal(&abandoned()).await.unwrap();
+        let error = lab.catalog.publish_dataset(&staged, in_place_of_another, &lab.actor).await.unwrap_err();
+        assert!(error.to_string().contains("dropped by garbage collection"), "{error}");
+        let found = other.resolve_opt(staged.name()).await.unwrap();
+        match (found, old) {
+            (None, None) => {}
+            (Some(crate::Entry::Dataset(found)), Some(old)) => {
+                assert_eq!((found.id(), found.snapshot(At::Latest).await.unwrap().rows), (old.id(), 3));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
