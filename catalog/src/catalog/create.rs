@@ -76,7 +76,8 @@ impl Catalog {
             }
             return Err(error);
         }
-        if let Some((_, Entry::Dataset(old))) = replaced.map(|r| self.entry(r)).transpose()?.flatten()
+        // An old one whose bucket is not configured any more loses its name all the same.
+        if let Some(Ok(Some((_, Entry::Dataset(old))))) = replaced.map(|record| self.entry(record))
             && old.id() != dataset.id()
         {
             self.seal_quietly(&old, actor).await;
