@@ -13,10 +13,10 @@ use skein_model::{DatasetId, FileId, TableName, Version};
 use skein_storage::Bucket;
 
 use super::{
-    layout::{Role, TABLES, by_dataset, key, role},
+    layout::{Role, TABLES, by_dataset, dataset_of, key, role},
     log::{check_log, dropped_at, versions},
 };
-use crate::{Actor, Catalog, Dataset, Error, Result};
+use crate::{Actor, Catalog, Dataset, Error, Result, log::delta_key};
 
 /// A shorter grace time is raised to this one: a write that is running must not lose its files.
 pub const MIN_GRACE: Duration = Duration::from_secs(60 * 60);
@@ -207,7 +207,9 @@ impl Nameless<'_> {
     ) -> Result<Judged> {
         let youngest = objects.iter().map(|object| object.last_modified).max();
         let dropped = dropped_at(bucket, &objects).await?;
-        let has_log = objects.iter().any(|object| matches!(role(key(object)), Role::Log(_)));
+        // Without its first version a log cannot be read: its removal was begun, and something was written meanwhile.
+        let is_start = |object: &ObjectMeta| matches!(role(key(object)), Role::Log(1) | Role::Checkpoint(_));
+        let has_log = objects.iter().any(is_start) || bucket.get_opt(&delta_key(id, 1)).await?.is_some();
         if youngest.max(dropped).is_some_and(|time| time >= self.before) {
             report.kept_young += objects.len() as u64;
             return Ok(Vec::new());
@@ -297,8 +299,13 @@ async fn remove(garbage: Vec<(Bucket, ObjectMeta, GarbageReason)>, report: &mut 
     while let Some((bucket, object, reason, outcome)) = outcomes.next().await {
         note(&bucket, &object, reason, outcome, report);
     }
+    // What says that a dataset was dropped must not go before the rest of its log has gone.
+    let mut stuck = BTreeSet::new();
     for (bucket, object, reason) in log {
-        discard(&bucket, object, reason, report).await;
+        let dataset = dataset_of(key(&object));
+        if !stuck.contains(&dataset) && !discard(&bucket, object, reason, report).await {
+            stuck.insert(dataset);
+        }
     }
 }
 

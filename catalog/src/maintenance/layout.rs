@@ -29,7 +29,7 @@ pub(super) fn folder(dataset: DatasetId) -> String {
 }
 
 /// The dataset whose folder holds `key`, if any.
-fn dataset_of(key: &str) -> Option<DatasetId> {
+pub(super) fn dataset_of(key: &str) -> Option<DatasetId> {
     let (id, _) = key.strip_prefix(TABLES)?.split_once('/')?;
     canonical(id)
 }

@@ -266,7 +266,8 @@ mod tests {
             (FindingKind::Unfinished, folder(staged.id())),
         ];
         let mut pending: Vec<_> = report.pending.iter().map(|found| (found.kind, found.key.clone())).collect();
-        (pending.sort(), expected.sort());
+        pending.sort();
+        expected.sort();
         assert_eq!(pending, expected);
         let texts: Vec<_> = report.pending.iter().filter(|f| f.detail.contains("to be collected after")).collect();
         assert_eq!(texts.len(), 2, "{:?}", report.pending);

@@ -196,3 +196,16 @@ async fn a_table_that_was_dropped_as_abandoned_does_not_get_its_name() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_a_removal_has_left_of_a_log_goes_too() {
+    let lab = Lab::new().await;
+    lab.dataset("other", &[]).await;
+    let staged = lab.catalog.stage_dataset(lab.new_dataset("t"), &lab.actor).await.unwrap();
+    lab.append(&staged, &numbers(0..10)).await;
+    std::fs::remove_file(lab.path(&delta_key(staged.id(), 1))).unwrap();
+    lab.later();
+    let report = gc(&lab.catalog, DAY, false).await.unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(lab.keys(&folder(staged.id())).await, Vec::<String>::new());
+}
