@@ -118,7 +118,7 @@ async fn whoever_loses_the_race_to_make_a_table_appends_to_it() {
         let reports = futures::future::join_all(puts).await;
         for (n, report) in (1..).zip(&reports) {
             let report = report.as_ref().unwrap();
-            assert_eq!((report.rows, report.bytes, report.duplicate), (n, text(n as usize).len() as u64, false));
+            assert_eq!((report.rows, report.bytes, report.duplicate), (n as u64, text(n).len() as u64, false));
         }
         let mut versions: Vec<_> = reports.iter().map(|report| report.as_ref().unwrap().version).collect();
         versions.sort_unstable();
