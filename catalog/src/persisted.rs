@@ -16,6 +16,16 @@ struct Versioned {
     format: u32,
 }
 
+/// A version as it stands in a key: twenty digits hold every u64, so that keys sort like numbers.
+pub(crate) fn version_text(version: u64) -> String {
+    format!("{version:020}")
+}
+
+/// The version in a key, if it is spelt as [`version_text`] spells it.
+pub(crate) fn parse_version(text: &str) -> Option<u64> {
+    (text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
     let bytes = serde_json::to_vec(value).map_err(|e| Error::Internal(format!("cannot write as JSON: {e}")))?;
     Ok(bytes.into())

@@ -22,6 +22,8 @@ pub enum Operation {
     Replace,
     /// Counts and statistics were restored from the files.
     Resync,
+    /// Nothing changed; files that no version refers to were about to be removed.
+    Collect,
     /// The dataset was dropped; nothing follows.
     Drop,
 }
@@ -34,6 +36,7 @@ impl Operation {
             Self::Append => "append",
             Self::Replace => "replace",
             Self::Resync => "resync",
+            Self::Collect => "collect",
             Self::Drop => "drop",
         }
     }

@@ -19,9 +19,6 @@ pub enum Error {
     /// A table was to be created under a name that is taken.
     #[error("table '{0}' exists already; append to it, replace it, or choose another name")]
     TableExists(TableName),
-    /// Another writer made the table while these rows were on their way.
-    #[error("table '{0}' was created by another writer while these rows came in; send them again to append them")]
-    CreatedMeanwhile(TableName),
     /// Rows were to be appended to a table that does not exist.
     #[error("table '{name}' does not exist{hint}; create it first, or ingest with mode create or create_append")]
     TableMissing {
@@ -169,7 +166,6 @@ impl Kind for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::TableExists(_) => ErrorKind::AlreadyExists,
-            Self::CreatedMeanwhile(_) => ErrorKind::Conflict,
             Self::TableMissing { .. } => ErrorKind::NotFound,
             Self::Unsupported(_) => ErrorKind::Unimplemented,
             Self::NotATable { .. }

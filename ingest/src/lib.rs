@@ -26,6 +26,7 @@ mod reconcile;
 mod rejects;
 mod report;
 mod spool;
+mod stored;
 mod target;
 mod text;
 mod type_name;

@@ -8,8 +8,12 @@ use skein_catalog::{
     writer::{DatasetWriter, WriterOptions, remove_files},
 };
 use skein_storage::Bucket;
+use tokio::sync::watch;
 
-use crate::{Error, IngestMode, IngestReport, IngestTarget, Result, reconcile, reconcile::Conformer};
+use crate::{
+    BatchOptions, Error, IngestMode, IngestReport, IngestTarget, Progress, Result, ingest_batches, reconcile,
+    reconcile::Conformer, stored,
+};
 
 /// What the commit at the end will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +65,8 @@ impl<'a> Load<'a> {
         };
         let staged = Staged((plan == Plan::Create).then(|| (catalog.clone(), dataset.clone())));
         let conformer = Arc::new(Conformer::new(incoming, &schema, &target.name)?);
-        let writer = DatasetWriter::new(&dataset, schema.clone(), options);
-        let destination = Destination { catalog, actor, target, plan, dataset, schema, staged };
+        let writer = DatasetWriter::new(&dataset, schema.clone(), options.clone());
+        let destination = Destination { catalog, actor, target, plan, dataset, schema, options, staged };
         Ok(Self { destination, conformer, writer, batches: 0, rows: 0 })
     }
 
@@ -155,6 +159,7 @@ struct Destination<'a> {
     dataset: Dataset,
     /// The columns the table will have, with field ids.
     schema: SchemaRef,
+    options: WriterOptions,
     staged: Staged,
 }
 
@@ -167,7 +172,8 @@ impl Destination<'_> {
         }
         let Some(version) = self.dataset.find_key(key).await? else { return Ok(Standing::New(key.to_owned())) };
         let history = self.dataset.history().await?;
-        let head = history.first().map_or(version, |info| info.version);
+        let done = history.iter().find(|info| info.operation != Operation::Collect);
+        let head = done.map_or(version, |info| info.version);
         let since = match self.plan {
             // A replacement repeats an earlier one only if that one is the newest change.
             Plan::Replace => head,
@@ -211,7 +217,7 @@ impl Destination<'_> {
         let change = Change {
             operation: if self.plan == Plan::Replace { Operation::Replace } else { Operation::Append },
             schema: (self.plan == Plan::Replace).then(|| self.schema.clone()),
-            idempotency_key: key,
+            idempotency_key: key.clone(),
             ..Change::append(added.clone())
         };
         let committed = match self.dataset.commit(change, self.actor).await {
@@ -226,14 +232,11 @@ impl Destination<'_> {
             return Ok(self.duplicate(&committed.snapshot, bytes));
         }
         let report = self.report(&committed.snapshot, rows, bytes, files);
-        if self.plan == Plan::Create {
-            self.publish().await?;
-        }
-        Ok(report)
+        if self.plan == Plan::Create { self.publish(report, added, key).await } else { Ok(report) }
     }
 
     /// Removes files that no snapshot will ever hold. When it is not known whether one does, they stay.
-    async fn discard(self, error: &skein_catalog::Error, added: &[DataFile]) {
+    async fn discard(mut self, error: &skein_catalog::Error, added: &[DataFile]) {
         if matches!(error, skein_catalog::Error::CommitUnknown { .. }) {
             return self.staged.keep();
         }
@@ -241,26 +244,45 @@ impl Destination<'_> {
         self.staged.discard().await;
     }
 
-    async fn publish(self) -> Result<()> {
-        let Self { catalog, actor, target, dataset, staged, .. } = self;
-        match catalog.publish_dataset(&dataset, target.mode == IngestMode::Replace, actor).await {
-            Ok(()) => {
-                staged.keep();
-                Ok(())
-            }
+    async fn publish(
+        mut self,
+        report: IngestReport,
+        added: Vec<DataFile>,
+        key: Option<String>,
+    ) -> Result<IngestReport> {
+        let replace = self.target.mode == IngestMode::Replace;
+        // From here on it may be visible, even if this future is dropped half-way, so only a definite answer removes it.
+        // If it is not visible after all, garbage collection finds it.
+        self.staged.keep();
+        match self.catalog.publish_dataset(&self.dataset, replace, self.actor).await {
+            Ok(()) => Ok(report),
             Err(skein_catalog::Error::AlreadyExists { .. }) => {
-                staged.discard().await;
-                Err(match target.mode {
-                    IngestMode::CreateAppend => Error::CreatedMeanwhile(target.name),
-                    _ => Error::TableExists(target.name),
-                })
+                let outcome = match self.target.mode {
+                    IngestMode::CreateAppend => self.append_instead(report, &added, key).await,
+                    _ => Err(Error::TableExists(self.target.name.clone())),
+                };
+                discard(self.catalog, &self.dataset).await;
+                outcome
             }
-            // It may be visible, for all we know. If it is not, garbage collection finds it.
-            Err(error) => {
-                staged.keep();
-                Err(error.into())
-            }
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Another writer made the table while these rows came in: they are appended to that one. They have to be written
+    /// again, because its columns may be others and its files are elsewhere.
+    async fn append_instead(
+        &self,
+        report: IngestReport,
+        added: &[DataFile],
+        key: Option<String>,
+    ) -> Result<IngestReport> {
+        let columns = skein_catalog::strip_field_ids(&self.schema);
+        let (schema, batches) = stored::read(&self.dataset, added, &columns).await?;
+        let options = BatchOptions { idempotency_key: key, writer: self.options.clone() };
+        let (progress, _) = watch::channel(Progress::default());
+        let (target, bytes) = (self.target.clone(), report.bytes);
+        let again = ingest_batches(self.catalog, target, schema, batches, options, self.actor, progress);
+        Ok(IngestReport { bytes, ..Box::pin(again).await? })
     }
 }
 
@@ -269,7 +291,7 @@ struct Staged(Option<(Catalog, Dataset)>);
 
 impl Staged {
     /// It is visible now, or may be.
-    fn keep(mut self) {
+    fn keep(&mut self) {
         self.0 = None;
     }
 

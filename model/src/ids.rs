@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -19,6 +20,11 @@ macro_rules! ulid_id {
             /// A new id, unique across processes.
             pub fn generate() -> Self {
                 Self(Ulid::new())
+            }
+
+            /// When it was made, to the millisecond, by the clock of the machine that made it.
+            pub fn created_at(self) -> DateTime<Utc> {
+                self.0.datetime().into()
             }
 
             /// The ULID inside.
@@ -68,6 +74,8 @@ mod tests {
     fn an_id_survives_text() {
         let id = DatasetId::generate();
         assert_eq!(id.to_string().parse::<DatasetId>().unwrap(), id);
+        let age = Utc::now() - id.created_at();
+        assert!(age.num_seconds() < 60 && age.num_seconds() >= 0, "{age}");
         assert!("../etc/passwd".parse::<DatasetId>().is_err());
     }
 }

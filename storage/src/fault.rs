@@ -9,12 +9,14 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use chrono::TimeDelta;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
 };
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// What a store can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +50,8 @@ pub enum Fault {
     WonUnheard,
     /// The operation is not carried out; the device is full.
     OutOfSpace,
+    /// The operation is not carried out; `403`.
+    Denied,
     /// A read returns only half of its bytes.
     ShortRead,
     /// A create overwrites what is there, as if the condition had not been sent.
@@ -71,6 +75,8 @@ pub struct Call {
 pub struct FaultStore {
     inner: Arc<dyn ObjectStore>,
     state: Arc<Mutex<State>>,
+    held: watch::Sender<Option<Op>>,
+    younger: TimeDelta,
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +89,25 @@ struct State {
 impl FaultStore {
     /// A store that works, until told otherwise.
     pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self { inner, state: Arc::default() })
+        Self::younger(inner, TimeDelta::zero())
+    }
+
+    /// A store whose listings show objects as that much younger than they are.
+    pub fn younger(inner: Arc<dyn ObjectStore>, by: TimeDelta) -> Arc<Self> {
+        Arc::new(Self { inner, state: Arc::default(), held: watch::Sender::new(None), younger: by })
+    }
+
+    /// From now on operations of this sort are recorded and then wait, before they are carried out, until another call
+    /// of this function lets them go. Listing and deleting never wait.
+    pub fn hold(&self, op: Option<Op>) {
+        self.held.send_replace(op);
+    }
+
+    /// Waits until an operation of a sort was asked for since the last [`FaultStore::take_calls`].
+    pub async fn asked_for(&self, op: Op) {
+        while !self.state.lock().calls.iter().any(|call| call.op == op) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 
     /// The next operations of a sort meet these faults, one each, in order; `None` lets one pass.
@@ -110,8 +134,16 @@ impl FaultStore {
 
     async fn meet(&self, op: Op, key: &str, bytes: usize) -> Option<Fault> {
         tokio::task::yield_now().await;
-        meet(&self.state, op, key, bytes)
+        let fault = meet(&self.state, op, key, bytes);
+        let_go(self.held.subscribe(), op).await;
+        fault
     }
+}
+
+/// Waits while operations of this sort are held.
+async fn let_go(mut held: watch::Receiver<Option<Op>>, op: Op) {
+    // The store is gone: nobody can hold anything any more.
+    let _ = held.wait_for(|held| *held != Some(op)).await;
 }
 
 fn meet(state: &Mutex<State>, op: Op, key: &str, bytes: usize) -> Option<Fault> {
@@ -128,6 +160,7 @@ impl Fault {
             Self::Unavailable => Some(generic("503 service unavailable")),
             Self::Conflict => Some(Error::AlreadyExists { path: key.to_owned(), source: "409 conflict".into() }),
             Self::OutOfSpace => Some(generic(io::Error::from(io::ErrorKind::StorageFull))),
+            Self::Denied => Some(Error::PermissionDenied { path: key.to_owned(), source: "403 forbidden".into() }),
             Self::LostAnswer | Self::WonUnheard | Self::ShortRead | Self::EveryCreatorWins => None,
         }
     }
@@ -182,7 +215,8 @@ impl ObjectStore for FaultStore {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let inner = self.inner.put_multipart_opts(location, options).await?;
-        Ok(Box::new(FaultUpload { inner, key: location.to_string(), state: Arc::clone(&self.state) }))
+        let (state, held) = (Arc::clone(&self.state), self.held.subscribe());
+        Ok(Box::new(FaultUpload { inner, key: location.to_string(), state, held }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -218,7 +252,11 @@ impl ObjectStore for FaultStore {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let key = prefix.map(ToString::to_string).unwrap_or_default();
         match before(meet(&self.state, Op::List, &key, 0), &key) {
-            Ok(()) => self.inner.list(prefix),
+            Ok(()) => {
+                let by = self.younger;
+                let younger = move |o: ObjectMeta| ObjectMeta { last_modified: o.last_modified + by, ..o };
+                self.inner.list(prefix).map_ok(younger).boxed()
+            }
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         }
     }
@@ -246,6 +284,7 @@ struct FaultUpload {
     inner: Box<dyn MultipartUpload>,
     key: String,
     state: Arc<Mutex<State>>,
+    held: watch::Receiver<Option<Op>>,
 }
 
 #[async_trait]
@@ -254,8 +293,9 @@ impl MultipartUpload for FaultUpload {
         let fault = meet(&self.state, Op::Part, &self.key, data.content_length());
         match before(fault, &self.key) {
             Ok(()) => {
-                let part = self.inner.put_part(data);
+                let (part, held) = (self.inner.put_part(data), self.held.clone());
                 Box::pin(async move {
+                    let_go(held, Op::Part).await;
                     part.await?;
                     after(fault, ())
                 })
@@ -266,6 +306,7 @@ impl MultipartUpload for FaultUpload {
 
     async fn complete(&mut self) -> Result<PutResult> {
         let fault = meet(&self.state, Op::Complete, &self.key, 0);
+        let_go(self.held.clone(), Op::Complete).await;
         before(fault, &self.key)?;
         after(fault, self.inner.complete().await?)
     }

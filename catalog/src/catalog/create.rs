@@ -7,7 +7,7 @@ use skein_model::{DatasetId, TableName};
 use skein_storage::{Bucket, PutNew};
 use ulid::Ulid;
 
-use super::Catalog;
+use super::{Catalog, schemas::SchemaId};
 use crate::{
     Actor, Dataset, Entry, EntryKind, Error, ExternalSpec, NewDataset, Operation, Result, SnapshotInfo, StoredSchema,
     ViewSpec, fingerprint,
@@ -48,7 +48,7 @@ impl Catalog {
     pub async fn stage_dataset(&self, new: NewDataset, actor: &Actor) -> Result<Dataset> {
         new.name.check_creatable()?;
         validate(&new.schema)?;
-        self.check_schema_exists(new.name.schema()).await?;
+        self.existing_schema_id(new.name.schema()).await?;
         let bucket = match &new.bucket {
             Some(name) => self.0.buckets.get(name)?,
             None => self.0.buckets.default_bucket(),
@@ -64,17 +64,43 @@ impl Catalog {
     /// `or_replace` it takes the name over from the dataset that has it, which is dropped.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] when the name is taken, with `or_replace` by something that is not a dataset.
+    /// [`Error::AlreadyExists`] when the name is taken, with `or_replace` by something that is not a dataset;
+    /// [`Error::NotFound`] when garbage collection has taken the dataset for abandoned.
     pub async fn publish_dataset(&self, dataset: &Dataset, or_replace: bool, actor: &Actor) -> Result<()> {
         let target = Target::Dataset { id: dataset.id(), bucket: dataset.bucket().name().to_owned() };
         let replaceable = or_replace.then_some(EntryKind::Dataset);
         let replaced = self.claim(dataset.name(), target, replaceable, actor).await?;
-        if let Some((_, Entry::Dataset(old))) = replaced.map(|r| self.entry(r)).transpose()?.flatten()
+        if let Err(error) = dataset.object_to_drop(actor).await {
+            if matches!(error, Error::NotFound { .. }) {
+                self.take_back(dataset, replaced, actor).await;
+            }
+            return Err(error);
+        }
+        // An old one whose bucket is not configured any more loses its name all the same.
+        if let Some(Ok(Some((_, Entry::Dataset(old))))) = replaced.map(|record| self.entry(record))
             && old.id() != dataset.id()
         {
             self.seal_quietly(&old, actor).await;
         }
         Ok(())
+    }
+
+    /// Gives a name the meaning back that it had before it was given to a dataset that turned out to be dropped.
+    async fn take_back(&self, dataset: &Dataset, before: Option<NameRecord>, actor: &Actor) {
+        let name = dataset.name();
+        let outcome = async {
+            let (version, Some(record)) = self.record(name).await? else { return Ok(true) };
+            if !matches!(&record.target, Target::Dataset { id, .. } if *id == dataset.id()) {
+                return Ok(true);
+            }
+            let target = before.map_or(Target::Dropped, |record| record.target);
+            self.set_target(name, version, record.schema_id, target, actor).await
+        };
+        match outcome.await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!(%name, "another server has changed the name meanwhile"),
+            Err(error) => tracing::warn!(%name, %error, "the name still stands for a table that was dropped; drop it"),
+        }
     }
 
     /// Removes a staged dataset that will not be published. Files a writer has not committed are the writer's.
@@ -122,14 +148,15 @@ impl Catalog {
         actor: &Actor,
     ) -> Result<Option<NameRecord>> {
         name.check_creatable()?;
-        self.check_schema_exists(name.schema()).await?;
         for _ in 0..ATTEMPTS {
+            let schema_id = self.existing_schema_id(name.schema()).await?;
             let (version, current) = self.record(name).await?;
             let taken_by = current.as_ref().and_then(|r| r.target.kind());
             if let Some(kind) = taken_by.filter(|kind| Some(*kind) != replaceable) {
                 return Err(Error::AlreadyExists { what: kind.as_str(), name: name.to_string() });
             }
-            if self.set_target(name, version, target.clone(), actor).await? {
+            if self.set_target(name, version, schema_id, target.clone(), actor).await? {
+                self.keep_schema(name.schema(), schema_id).await?;
                 return Ok(current);
             }
         }
@@ -141,11 +168,13 @@ impl Catalog {
         &self,
         name: &TableName,
         version: u64,
+        schema_id: SchemaId,
         target: Target,
         actor: &Actor,
     ) -> Result<bool> {
         let record = NameRecord {
             name: name.clone(),
+            schema_id,
             target,
             changed_by: actor.principal.clone(),
             changed_at: self.now(),
@@ -154,6 +183,9 @@ impl Catalog {
         match self.0.documents.put(NAME_KIND, &name_id(name), version, &record).await {
             Ok(_) => Ok(true),
             Err(Error::Conflict { .. }) => Ok(false),
+            Err(Error::CommitUnknown { version, source, .. }) => {
+                Err(Error::CommitUnknown { what: format!("name '{name}'"), version, source })
+            }
             Err(error) => Err(error),
         }
     }
@@ -205,6 +237,7 @@ impl Catalog {
             last_field_id: assigned.last_field_id,
             schema: Some(StoredSchema(Arc::clone(&assigned.schema))),
             properties,
+            collected_before: None,
             removed_all: false,
             removed: Vec::new(),
             added: Vec::new(),

@@ -21,7 +21,7 @@ impl Catalog {
                 return Err(self.unknown(name).await);
             };
             check_kind(name, kind, found)?;
-            if !self.set_target(name, version, Target::Dropped, actor).await? {
+            if !self.set_target(name, version, record.schema_id, Target::Dropped, actor).await? {
                 continue;
             }
             // A dataset whose bucket is not configured any more loses its name all the same.

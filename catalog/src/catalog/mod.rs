@@ -48,7 +48,7 @@ impl Catalog {
     /// default bucket cannot be read.
     pub async fn open(buckets: Buckets, options: CatalogOptions) -> Result<Self> {
         format::check_all(&buckets, options.clock.now()).await?;
-        let documents = Documents::new(buckets.default_bucket(), options.refresh);
+        let documents = Documents::new(buckets.default_bucket(), options.refresh, Arc::clone(&options.clock));
         let accounts = Accounts::new(documents.clone(), Arc::clone(&options.clock));
         let datasets = moka::sync::Cache::new(OPEN_DATASETS);
         Ok(Self(Arc::new(Inner { buckets, options, documents, accounts, datasets })))

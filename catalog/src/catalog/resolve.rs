@@ -1,6 +1,6 @@
 //! From names to what they stand for.
 
-use skein_model::TableName;
+use skein_model::{DEFAULT_SCHEMA, TableName};
 
 use super::Catalog;
 use crate::{
@@ -14,9 +14,9 @@ impl Catalog {
     /// # Errors
     /// When the default bucket cannot be read.
     pub async fn entries(&self) -> Result<Vec<(TableName, Entry)>> {
-        let records = self.0.documents.list::<NameRecord>(NAME_KIND).await?;
+        let records = self.live_names().await?;
         let mut entries = Vec::with_capacity(records.len());
-        for (_, _, record) in records {
+        for record in records {
             match self.entry(record) {
                 Ok(Some(entry)) => entries.push(entry),
                 Ok(None) => {}
@@ -25,6 +25,17 @@ impl Catalog {
         }
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(entries)
+    }
+
+    /// The records of all names whose schema is there.
+    pub(crate) async fn live_names(&self) -> Result<Vec<NameRecord>> {
+        let records = self.0.documents.list::<NameRecord>(NAME_KIND).await?;
+        // Read after the names: a schema that is not there now has taken its names with it.
+        let schemas = self.schema_ids().await?;
+        let live = |r: &NameRecord| {
+            r.name.schema() == DEFAULT_SCHEMA || schemas.get(r.name.schema()).is_some_and(|id| *id == r.schema_id)
+        };
+        Ok(records.into_iter().map(|(_, _, record)| record).filter(live).collect())
     }
 
     /// What a name stands for.
@@ -49,10 +60,13 @@ impl Catalog {
         }
     }
 
-    /// The newest version of a name's document (0: there is none), and what it says.
+    /// The newest version of a name's document (0: there is none), and what it says, unless its schema was dropped.
     pub(super) async fn record(&self, name: &TableName) -> Result<(u64, Option<NameRecord>)> {
-        let found = self.0.documents.get::<NameRecord>(NAME_KIND, &name_id(name)).await?;
-        Ok(found.map_or((0, None), |(version, record)| (version, Some(record))))
+        let id = name_id(name);
+        let name_doc = self.0.documents.get::<NameRecord>(NAME_KIND, &id);
+        let (found, schema) = futures::try_join!(name_doc, self.schema_id(name.schema()))?;
+        let Some((version, record)) = found else { return Ok((0, None)) };
+        Ok((version, Some(record).filter(|record| schema == Some(record.schema_id))))
     }
 
     pub(super) fn entry(&self, record: NameRecord) -> Result<Option<(TableName, Entry)>> {

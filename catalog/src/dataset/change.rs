@@ -74,6 +74,8 @@ pub(super) struct Proposal<'a> {
     files: Vec<Arc<DataFile>>,
     /// The new columns.
     schema: Option<StoredSchema>,
+    /// For [`Operation::Collect`]: what [`Delta::collected_before`] will say.
+    collect_before: Option<DateTime<Utc>>,
     table: String,
 }
 
@@ -93,7 +95,13 @@ impl<'a> Proposal<'a> {
             }
         };
         let files = std::mem::take(&mut change.added).into_iter().map(Arc::new).collect();
-        Ok(Self { change, actor, files, schema, table })
+        Ok(Self { change, actor, files, schema, collect_before: None, table })
+    }
+
+    /// The removal of files that were written before a time and that nothing refers to.
+    pub(super) fn collection(before: DateTime<Utc>, actor: &'a Actor, table: String) -> Result<Self> {
+        let change = Change { operation: Operation::Collect, ..Change::append(Vec::new()) };
+        Ok(Self { collect_before: Some(before), ..Self::new(change, actor, table)? })
     }
 
     pub(super) fn table(&self) -> String {
@@ -127,6 +135,7 @@ impl<'a> Proposal<'a> {
             last_field_id: columns.last_field_id,
             schema: columns.changed,
             properties: BTreeMap::new(),
+            collected_before: self.collect_before,
             removed_all: self.removes_all(),
             removed: if self.removes_all() { Vec::new() } else { self.change.removed.clone() },
             added,
@@ -144,7 +153,9 @@ impl<'a> Proposal<'a> {
     fn check_base(&self, state: &State) -> Result<()> {
         let current = state.snapshot();
         let base = self.change.read_version;
-        if self.removes_all() && base.is_some_and(|v| v != current.version) {
+        // Only garbage collection bases a drop on a version.
+        let based = self.removes_all() || matches!(self.change.operation, Operation::Drop | Operation::Collect);
+        if based && base.is_some_and(|v| changed_since(state, v)) {
             let base = base.unwrap_or_default();
             return Err(
                 self.conflict(format!("it is at version {} now, the change was based on {base}", current.version))
@@ -154,6 +165,14 @@ impl<'a> Proposal<'a> {
             return Err(
                 self.conflict(format!("file {id}, which the change removes, is gone at version {}", current.version))
             );
+        }
+        if let Some(id) = self.files.iter().map(|f| f.id).find(|id| is_collected(state, *id)) {
+            let reason = format!(
+                "garbage collection has removed files as old as {id} ({}), which the change adds; its grace time must be \
+                 longer than the longest write",
+                id.created_at()
+            );
+            return Err(self.conflict(reason));
         }
         if self.schema.is_none() {
             let other = |f: &&Arc<DataFile>| f.schema_id != 0 && f.schema_id != current.schema_id;
@@ -232,6 +251,17 @@ impl<'a> Proposal<'a> {
         let removed: HashSet<_> = self.change.removed.iter().collect();
         Counts::of(current.files.iter().filter(|f| removed.contains(&f.id)))
     }
+}
+
+/// Whether any version after `base` did more than tidy up.
+fn changed_since(state: &State, base: Version) -> bool {
+    let newer = state.history().iter().rev().take_while(|info| info.version > base);
+    base > state.snapshot().version || newer.into_iter().any(|info| info.operation != Operation::Collect)
+}
+
+/// Whether a file that is not in this state may have been removed by now.
+fn is_collected(state: &State, id: FileId) -> bool {
+    state.collected_before().is_some_and(|before| id.created_at() < before) && !state.has_file(&id)
 }
 
 /// The columns of the next version.

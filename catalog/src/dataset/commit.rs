@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use skein_storage::PutNew;
 
 use super::{
@@ -23,9 +24,17 @@ const ATTEMPTS: u32 = 100;
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn commit(dataset: &Dataset, change: Change, actor: &Actor) -> Result<Committed> {
+    propose(dataset, Proposal::new(change, actor, dataset.name().to_string())?).await
+}
+
+/// See [`Dataset::give_up`].
+pub(super) async fn collect(dataset: &Dataset, before: DateTime<Utc>, actor: &Actor) -> Result<Committed> {
+    propose(dataset, Proposal::collection(before, actor, dataset.name().to_string())?).await
+}
+
+async fn propose(dataset: &Dataset, proposal: Proposal<'_>) -> Result<Committed> {
     let shared = &dataset.shared;
     shared.bucket().writable()?;
-    let proposal = Proposal::new(change, actor, dataset.name().to_string())?;
     let _turn = shared.turn_to_commit().await?;
     // What is known may be out of date. The create finds that out; only a refusal must not rest on old knowledge.
     let mut up_to_date = !shared.is_loaded();

@@ -5,13 +5,13 @@ mod commit;
 mod shared;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
 
 use arrow_schema::SchemaRef;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use skein_model::{DatasetId, FileId, TableName, Version};
 use skein_storage::Bucket;
 
@@ -107,7 +107,7 @@ impl Dataset {
     /// [`Error::InvalidInput`] when the change makes no sense. After any of these nothing has changed and the files of
     /// the change may be deleted. After [`Error::CommitUnknown`] they must be kept.
     pub async fn commit(&self, change: Change, actor: &Actor) -> Result<Committed> {
-        if matches!(change.operation, Operation::Create | Operation::Drop) {
+        if matches!(change.operation, Operation::Create | Operation::Drop | Operation::Collect) {
             let operation = change.operation;
             return Err(Error::InvalidInput(format!("'{operation}' is not a change of a dataset; use the catalog")));
         }
@@ -134,16 +134,28 @@ impl Dataset {
         self.shared.with(|state| state.find_key(idempotency_key))
     }
 
-    /// Every file that any version in the log refers to, with its newest record.
+    /// Every file that any version in the log refers to, with its newest record. The bucket is asked whatever the
+    /// options say: a file that another server has just committed must not look like garbage.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn referenced_files(&self) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
-        self.shared.refresh().await?;
+        self.shared.catch_up().await?;
         let newest = self.shared.with(|state| state.snapshot().version)?;
+        self.files_added(1, newest).await
+    }
+
+    /// The files of the newest version in the bucket.
+    pub(crate) async fn newest_files(&self) -> Result<HashSet<FileId>> {
+        self.shared.catch_up().await?;
+        self.shared.with(|state| state.snapshot().files.iter().map(|file| file.id).collect())
+    }
+
+    /// The files that joined in versions `first..=newest`.
+    async fn files_added(&self, first: Version, newest: Version) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
         let reader = self.shared.reader();
         let mut files = HashMap::new();
-        for from in (1..=newest).step_by(256) {
+        for from in (first..=newest).step_by(256) {
             for delta in reader.deltas(from, newest.min(from + 255)).await?.into_iter().flatten() {
                 files.extend(delta.added.into_iter().map(|f| (f.id, f)));
             }
@@ -156,14 +168,78 @@ impl Dataset {
         log::data_key(self.id(), file)
     }
 
+    /// The data files among `candidates` that may be removed: no version refers to them, and none ever will. To make
+    /// sure of that the log is told first, as a version of its own. A write that has taken so long that its files are
+    /// among them gets a conflict when it commits.
+    pub(crate) async fn give_up(&self, mut candidates: BTreeSet<FileId>, actor: &Actor) -> Result<BTreeSet<FileId>> {
+        let (newest, told) = self.shared.with(|state| (state.snapshot().version, state.collected_before()))?;
+        for id in self.files_added(1, newest).await?.keys() {
+            candidates.remove(id);
+        }
+        // Just after the youngest of them, not after the grace time: if this machine's clock is ahead, later writes must
+        // not suffer for it.
+        let Some(youngest) = candidates.iter().map(|id| id.created_at()).max() else { return Ok(candidates) };
+        let before = youngest + TimeDelta::milliseconds(1);
+        if told.is_some_and(|told| told >= before) {
+            return Ok(candidates);
+        }
+        let committed = commit::collect(self, before, actor).await?;
+        // What others committed between the two is theirs.
+        for id in self.files_added(newest + 1, committed.version).await?.keys() {
+            candidates.remove(id);
+        }
+        Ok(candidates)
+    }
+
+    /// Whether, as far as is known, the log has come to its end.
+    pub(crate) fn was_dropped(&self) -> bool {
+        self.shared.with(|state| state.dropped().is_some()).unwrap_or(false)
+    }
+
     /// Ends the log: nothing can be committed after this.
     pub(crate) async fn seal(&self, actor: &Actor) -> Result<()> {
-        let change = Change { operation: Operation::Drop, ..Change::append(Vec::new()) };
+        self.seal_at(None, actor).await
+    }
+
+    /// As [`Dataset::seal`], but not if anybody has committed to it since `version`.
+    pub(crate) async fn seal_at(&self, version: Option<Version>, actor: &Actor) -> Result<()> {
+        let change = Change { operation: Operation::Drop, read_version: version, ..Change::append(Vec::new()) };
         match commit::commit(self, change, actor).await {
             // Dropped by somebody else at the same time.
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Announces in the log that this dataset, which has no name, is about to be dropped, unless anybody has committed
+    /// to it since `version`. Returns the version to give to [`Dataset::seal_at`] once it is clear that no name leads
+    /// to it still.
+    pub(crate) async fn announce_drop(&self, version: Version, actor: &Actor) -> Result<Version> {
+        let change =
+            Change { operation: Operation::Collect, read_version: Some(version), ..Change::append(Vec::new()) };
+        Ok(commit::commit(self, change, actor).await?.version)
+    }
+
+    /// To be called by whoever has just given this dataset its name: objects to a drop that was announced before the name
+    /// could be seen. Either this or the drop comes first in the log, and the other gives way.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it was dropped.
+    pub(crate) async fn object_to_drop(&self, actor: &Actor) -> Result<()> {
+        let known = self.shared.with(|state| state.snapshot().version).unwrap_or(1);
+        if self.shared.reader().delta(known + 1).await?.is_none() && !self.is_announced() {
+            return Ok(());
+        }
+        self.shared.catch_up().await?;
+        self.shared.with(|state| self.check_alive(state))??;
+        if self.is_announced() {
+            commit::commit(self, Change::append(Vec::new()), actor).await?;
+        }
+        Ok(())
+    }
+
+    fn is_announced(&self) -> bool {
+        self.shared.with(|state| state.snapshot().info.operation == Operation::Collect).unwrap_or(false)
     }
 
     async fn version(&self, version: Version) -> Result<Arc<Snapshot>> {

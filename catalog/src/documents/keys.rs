@@ -1,8 +1,11 @@
 //! The keys of documents.
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    persisted::{parse_version, version_text},
+};
 
-const ROOT: &str = "_skein/docs";
+pub(super) const ROOT: &str = "_skein/docs";
 /// Longest accepted kind or id, in bytes.
 const MAX_PART: usize = 128;
 
@@ -21,17 +24,15 @@ pub(super) fn folder(kind: &str, id: &str) -> String {
     format!("{ROOT}/{kind}/{id}")
 }
 
-/// Twenty digits hold every u64, so that keys sort like numbers.
 pub(super) fn key(kind: &str, id: &str, version: u64) -> String {
-    format!("{ROOT}/{kind}/{id}/{version:020}.json")
+    format!("{ROOT}/{kind}/{id}/{}.json", version_text(version))
 }
 
 /// Reads a key; other files in the folder are none of ours and are passed over.
 pub(super) fn parse(key: &str) -> Option<Parsed<'_>> {
     let (_, rest) = key.strip_prefix(ROOT)?.strip_prefix('/')?.split_once('/')?;
     let (id, file) = rest.split_once('/')?;
-    let digits = file.strip_suffix(".json").filter(|d| d.len() == 20 && d.bytes().all(|b| b.is_ascii_digit()))?;
-    Some(Parsed { id, version: digits.parse().ok()? })
+    Some(Parsed { id, version: parse_version(file.strip_suffix(".json")?)? })
 }
 
 /// Refuses what could become a path.

@@ -1,28 +1,34 @@
 //! Versioned documents: everything in the catalog that is not a dataset's log.
 //!
 //! A document is a row of objects `_skein/docs/<kind>/<id>/<version>.json`, each created once and never changed.
-//! Whoever creates the next number first has made the change, so two servers never overwrite each other.
+//! Whoever creates the next number first has made the change, so two servers never overwrite each other. Versions that
+//! have been out of date for long are removed (see `prune.rs` for why nobody misses them); the newest always stays.
 
 mod cache;
 mod envelope;
 mod keys;
+mod prune;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
+use skein_model::Clock;
 use skein_storage::{Bucket, PutNew};
 use ulid::Ulid;
 
 use self::{
-    cache::{Cache, Head},
+    cache::{Cache, Head, Moment},
     envelope::Envelope,
 };
 use crate::{Error, Result, persisted};
 
 /// Documents read at the same time by a listing.
 const PARALLEL_READS: usize = 16;
+const NOT_THERE: &str = "it is listed but cannot be read; it may have been deleted by hand";
+/// How often a listing is repeated that shows what is not there.
+const LISTINGS: u32 = 5;
 
 /// Small JSON documents, each a row of numbered versions that only grows. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,8 +42,8 @@ struct Inner {
 
 impl Documents {
     /// The documents in a bucket. A cached one is served for `refresh` before the bucket is asked for a newer version.
-    pub(crate) fn new(bucket: Bucket, refresh: Duration) -> Self {
-        Self(Arc::new(Inner { bucket, cache: Cache::new(refresh) }))
+    pub(crate) fn new(bucket: Bucket, refresh: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Inner { bucket, cache: Cache::new(refresh, clock) }))
     }
 
     /// The newest version of a document, or `None` when it does not exist or was deleted.
@@ -48,6 +54,12 @@ impl Documents {
     /// [`Error::InvalidInput`] for another kind or id, [`Error::Corrupt`] when the document cannot be read as a `T`.
     pub async fn get<T: DeserializeOwned>(&self, kind: &str, id: &str) -> Result<Option<(u64, T)>> {
         let head = self.head(kind, id).await?;
+        self.live(kind, id, &head)
+    }
+
+    /// As [`Documents::get`], but asks the bucket however young the cached version is.
+    pub(crate) async fn get_latest<T: DeserializeOwned>(&self, kind: &str, id: &str) -> Result<Option<(u64, T)>> {
+        let head = self.latest_head(kind, id).await?;
         self.live(kind, id, &head)
     }
 
@@ -97,10 +109,11 @@ impl Documents {
     }
 
     async fn write(&self, kind: &str, id: &str, expected: u64, body: Option<serde_json::Value>) -> Result<u64> {
-        let head = match self.0.cache.any(kind, id).filter(|h| h.version == expected && expected > 0) {
+        keys::check(kind, id)?;
+        let head = match self.0.cache.trusted(kind, id).filter(|h| h.version == expected && expected > 0) {
             // If it is out of date, the create below finds that out.
             Some(head) => head,
-            None => self.head(kind, id).await?,
+            None => self.latest_head(kind, id).await?,
         };
         let conflict = |reason: String| Error::Conflict { what: format!("document {kind}/{id}"), reason };
         if head.live_version() != expected {
@@ -109,9 +122,10 @@ impl Documents {
         let version = head.version + 1;
         let envelope = Envelope::new(kind, id, version, body);
         let bytes = persisted::encode(&envelope)?;
+        let now = self.0.cache.now();
         match self.0.bucket.put_new(&keys::key(kind, id, version), bytes).await {
             Ok(PutNew::Created) => {
-                self.0.cache.insert(kind, id, Head::of(version, Some(Arc::new(envelope))));
+                self.0.cache.insert(kind, id, Head::of(version, Some(Arc::new(envelope)), now));
                 Ok(version)
             }
             Ok(PutNew::Exists) => {
@@ -132,29 +146,53 @@ impl Documents {
         if let Some(head) = self.0.cache.fresh(kind, id) {
             return Ok(head);
         }
-        let mut head = match self.0.cache.any(kind, id) {
-            Some(head) => head,
-            None => self.newest_listed(kind, id).await?,
+        self.latest_head(kind, id).await
+    }
+
+    /// The newest version in the bucket.
+    async fn latest_head(&self, kind: &str, id: &str) -> Result<Head> {
+        keys::check(kind, id)?;
+        let now = self.0.cache.now();
+        let mut head = match self.0.cache.trusted(kind, id) {
+            Some(head) => Head::of(head.version, head.document, now),
+            None => self.newest_listed(kind, id, now).await?,
         };
         // A listing may lag behind and a cached version may be old: what counts is that the next one is not there.
         while let Some(document) = self.read(kind, id, head.version + 1).await? {
-            head = Head::of(head.version + 1, Some(document));
+            head = Head::of(head.version + 1, Some(document), now);
         }
-        self.0.cache.insert(kind, id, head.checked_now());
+        self.0.cache.insert(kind, id, head.clone());
         Ok(head)
     }
 
-    async fn newest_listed(&self, kind: &str, id: &str) -> Result<Head> {
-        let objects = self.0.bucket.list(&keys::folder(kind, id)).await?;
-        let newest = objects.iter().filter_map(|o| keys::parse(o.location.as_ref())).map(|k| k.version).max();
-        match newest {
-            None => Ok(Head::of(0, None)),
-            Some(version) => self.read_listed(kind, id, version).await,
+    async fn newest_listed(&self, kind: &str, id: &str, now: Moment) -> Result<Head> {
+        let mut attempt = 0;
+        loop {
+            let objects = self.0.bucket.list(&keys::folder(kind, id)).await?;
+            let newest = objects.iter().filter_map(|o| keys::parse(o.location.as_ref())).map(|k| k.version).max();
+            let Some(version) = newest else { return Ok(Head::of(0, None, now)) };
+            attempt += 1;
+            match self.read_listed(kind, id, version, now).await {
+                Err(error) if is_worth_another_listing(&error, attempt) => pause(attempt).await,
+                outcome => return outcome,
+            }
         }
     }
 
     async fn heads(&self, kind: &str) -> Result<Vec<(String, Head)>> {
         keys::check(kind, "any")?;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.listed_heads(kind).await {
+                Err(error) if is_worth_another_listing(&error, attempt) => pause(attempt).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn listed_heads(&self, kind: &str) -> Result<Vec<(String, Head)>> {
+        let now = self.0.cache.now();
         let objects = self.0.bucket.list(&keys::kind_folder(kind)).await?;
         let mut newest = BTreeMap::<String, u64>::new();
         for key in objects.iter().filter_map(|o| keys::parse(o.location.as_ref())) {
@@ -165,24 +203,17 @@ impl Documents {
             if let Some(head) = self.0.cache.any(kind, &id).filter(|h| h.version >= version) {
                 return Ok((id, head));
             }
-            let head = self.read_listed(kind, &id, version).await?;
+            let head = self.read_listed(kind, &id, version, now).await?;
             self.0.cache.insert(kind, &id, head.clone());
             Ok::<_, Error>((id, head))
         };
         stream::iter(newest).map(read).buffered(PARALLEL_READS).try_collect().await
     }
 
-    async fn read_listed(&self, kind: &str, id: &str, version: u64) -> Result<Head> {
-        let missing = || {
-            let key = keys::key(kind, id, version);
-            persisted::corrupt(
-                &self.0.bucket,
-                &key,
-                "it is listed but cannot be read; it may have been deleted by hand",
-            )
-        };
+    async fn read_listed(&self, kind: &str, id: &str, version: u64, now: Moment) -> Result<Head> {
+        let missing = || persisted::corrupt(&self.0.bucket, &keys::key(kind, id, version), NOT_THERE);
         let document = self.read(kind, id, version).await?.ok_or_else(missing)?;
-        Ok(Head::of(version, Some(document)))
+        Ok(Head::of(version, Some(document), now))
     }
 
     async fn read(&self, kind: &str, id: &str, version: u64) -> Result<Option<Arc<Envelope>>> {
@@ -196,6 +227,16 @@ impl Documents {
     }
 }
 
+/// Whether a listing has shown a version that is not there: it lags behind, or the version was removed because there are
+/// newer ones.
+fn is_worth_another_listing(error: &Error, attempt: u32) -> bool {
+    attempt < LISTINGS && matches!(error, Error::Corrupt { reason, .. } if reason == NOT_THERE)
+}
+
+async fn pause(attempt: u32) {
+    tokio::time::sleep(Duration::from_millis(20 << attempt)).await;
+}
+
 impl Envelope {
     fn new(kind: &str, id: &str, version: u64, body: Option<serde_json::Value>) -> Self {
         Self { format: persisted::FORMAT, kind: kind.to_owned(), id: id.to_owned(), version, writer: Ulid::new(), body }
@@ -204,12 +245,12 @@ impl Envelope {
 
 #[cfg(test)]
 mod tests {
-    use skein_model::{ErrorKind, Kind};
+    use skein_model::{ErrorKind, Kind, SystemClock};
 
     use super::*;
 
     fn documents(bucket: &Bucket) -> Documents {
-        Documents::new(bucket.clone(), Duration::ZERO)
+        Documents::new(bucket.clone(), Duration::ZERO, Arc::new(SystemClock))
     }
 
     #[tokio::test]
@@ -252,7 +293,8 @@ mod tests {
     #[tokio::test]
     async fn a_conflict_is_learnt_from_even_while_the_cache_is_young() {
         let bucket = Bucket::in_memory("b");
-        let (lazy, other) = (Documents::new(bucket.clone(), Duration::from_secs(3600)), documents(&bucket));
+        let hour = Duration::from_secs(3600);
+        let (lazy, other) = (Documents::new(bucket.clone(), hour, Arc::new(SystemClock)), documents(&bucket));
         lazy.put("note", "a", 0, &"one").await.unwrap();
         other.put("note", "a", 1, &"two").await.unwrap();
         assert_eq!(lazy.get("note", "a").await.unwrap(), Some((1, "one".to_owned())), "within the hour");

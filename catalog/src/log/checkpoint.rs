@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use skein_model::{DatasetId, Version};
 
@@ -19,6 +20,9 @@ pub(crate) struct Checkpoint {
     pub(crate) schema: StoredSchema,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) properties: BTreeMap<String, String>,
+    /// The newest [`Delta::collected_before`](super::Delta) so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) collected_before: Option<DateTime<Utc>>,
     /// Every version's, from the first to this one.
     pub(crate) history: Vec<Arc<SnapshotInfo>>,
     /// The files of this version.
@@ -32,7 +36,7 @@ mod tests {
         golden,
         log::{
             State,
-            delta::tests::{append, create, replace, schema},
+            delta::tests::{append, collect, create, replace, schema},
         },
     };
 
@@ -46,6 +50,7 @@ mod tests {
             last_field_id: 2,
             schema: schema(),
             properties: create.properties,
+            collected_before: None,
             history: vec![Arc::new(create.info), Arc::new(append.info)],
             files: append.added,
         }
@@ -54,6 +59,8 @@ mod tests {
     #[test]
     fn the_format_is_the_one_on_file() {
         golden::check("log_checkpoint", &checkpoint());
+        let collected_before = Some("2026-01-01T00:00:00Z".parse().unwrap());
+        golden::check("log_checkpoint_collected", &Checkpoint { collected_before, ..checkpoint() });
     }
 
     #[test]
@@ -66,7 +73,10 @@ mod tests {
             state.apply(replace()).unwrap();
             assert_eq!(state.snapshot().version, 3);
             assert_eq!(state.find_key("sha256:abc"), Some(2));
+            state.apply(collect()).unwrap();
         }
+        restored = State::restore(state.checkpoint()).unwrap();
+        assert_eq!(restored.collected_before(), collect().collected_before);
         assert_eq!(state.checkpoint(), restored.checkpoint());
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use skein_model::{DatasetId, FileId};
 
@@ -23,6 +24,10 @@ pub(crate) struct Delta {
     /// Properties, in the first version.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) properties: BTreeMap<String, String>,
+    /// Data files written before this time that no version up to this one refers to are being removed, so no later
+    /// version may add one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) collected_before: Option<DateTime<Utc>>,
     /// All files of the version before leave.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) removed_all: bool,
@@ -72,6 +77,7 @@ pub(super) mod tests {
             last_field_id: 2,
             schema: Some(schema()),
             properties: BTreeMap::from([("comment".to_owned(), "a table".to_owned())]),
+            collected_before: None,
             removed_all: false,
             removed: vec![],
             added: vec![],
@@ -118,11 +124,27 @@ pub(super) mod tests {
         Delta { info, schema_id: 2, schema: Some(schema()), removed_all: true, added: vec![], ..append }
     }
 
+    pub(in crate::log) fn collect() -> Delta {
+        let replace = replace();
+        let info = SnapshotInfo {
+            version: 4,
+            operation: Operation::Collect,
+            rows_removed: 0,
+            files_removed: 0,
+            parent: Some(3),
+            commit_id: "01JC0000000000000000000014".parse().unwrap(),
+            ..replace.info.clone()
+        };
+        let collected_before = Some("2026-01-01T00:00:00Z".parse().unwrap());
+        Delta { info, schema: None, removed_all: false, collected_before, ..replace }
+    }
+
     #[test]
     fn the_format_is_the_one_on_file() {
         golden::check("log_create", &create());
         golden::check("log_append", &append());
         golden::check("log_replace", &replace());
+        golden::check("log_collect", &collect());
         let removed = vec!["01JC0000000000000000000001".parse().unwrap()];
         golden::check("log_remove", &Delta { removed_all: false, removed, schema: None, ..replace() });
     }

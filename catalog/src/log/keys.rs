@@ -2,6 +2,8 @@
 
 use skein_model::{DatasetId, FileId, Version};
 
+use crate::persisted::{parse_version, version_text};
+
 pub(crate) fn dataset_folder(dataset: DatasetId) -> String {
     format!("tables/{dataset}")
 }
@@ -10,13 +12,12 @@ pub(super) fn log_folder(dataset: DatasetId) -> String {
     format!("tables/{dataset}/log")
 }
 
-/// Twenty digits hold every u64, so that keys sort like numbers.
 pub(crate) fn delta_key(dataset: DatasetId, version: Version) -> String {
-    format!("tables/{dataset}/log/{version:020}.json")
+    format!("tables/{dataset}/log/{}.json", version_text(version))
 }
 
 pub(super) fn checkpoint_key(dataset: DatasetId, version: Version) -> String {
-    format!("tables/{dataset}/log/{version:020}.checkpoint.json")
+    format!("tables/{dataset}/log/{}.checkpoint.json", version_text(version))
 }
 
 pub(crate) fn data_key(dataset: DatasetId, file: FileId) -> String {
@@ -25,16 +26,12 @@ pub(crate) fn data_key(dataset: DatasetId, file: FileId) -> String {
 
 /// The version of a delta's key.
 pub(super) fn parse_delta_key(key: &str) -> Option<Version> {
-    digits(key.rsplit('/').next()?.strip_suffix(".json")?)
+    parse_version(key.rsplit('/').next()?.strip_suffix(".json")?)
 }
 
 /// The version of a checkpoint's key.
 pub(super) fn parse_checkpoint_key(key: &str) -> Option<Version> {
-    digits(key.rsplit('/').next()?.strip_suffix(".checkpoint.json")?)
-}
-
-fn digits(text: &str) -> Option<Version> {
-    (text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+    parse_version(key.rsplit('/').next()?.strip_suffix(".checkpoint.json")?)
 }
 
 #[cfg(test)]

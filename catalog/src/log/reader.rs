@@ -72,11 +72,10 @@ impl LogReader {
     }
 
     pub(crate) fn apply_all(&self, state: &mut State, deltas: Vec<Delta>) -> Result<()> {
-        for delta in deltas {
+        state.apply_all(deltas).map_err(|misfit| {
             let key = keys::delta_key(self.dataset, state.snapshot().version + 1);
-            state.apply(delta).map_err(|misfit| self.misfit(&key, &misfit))?;
-        }
-        Ok(())
+            self.misfit(&key, &misfit)
+        })
     }
 
     /// Writes a checkpoint. That another server has written it already is as good.

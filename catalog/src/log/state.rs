@@ -29,6 +29,7 @@ pub(crate) struct State {
     keys: HashMap<String, Version>,
     file_ids: HashSet<FileId>,
     last_field_id: i32,
+    collected_before: Option<DateTime<Utc>>,
     last_checkpoint: Version,
 }
 
@@ -58,6 +59,7 @@ impl State {
             keys: HashMap::new(),
             file_ids: HashSet::new(),
             last_field_id: delta.last_field_id,
+            collected_before: None,
             last_checkpoint: 0,
         };
         state.apply(delta)?;
@@ -68,6 +70,7 @@ impl State {
     pub(crate) fn restore(checkpoint: Checkpoint) -> Result<Self, Misfit> {
         let Checkpoint { dataset, version, schema_id, last_field_id, schema, properties, history, files, .. } =
             checkpoint;
+        let collected_before = checkpoint.collected_before;
         let info = history.last().ok_or("the checkpoint has no history")?.as_ref().clone();
         if info.version != version || history.len() as u64 != version {
             return Err(format!("the checkpoint of version {version} has a history of {} versions", history.len()));
@@ -93,6 +96,7 @@ impl State {
             stored_schema: schema,
             history,
             last_field_id,
+            collected_before,
             last_checkpoint: version,
         })
     }
@@ -104,16 +108,42 @@ impl State {
         Ok(next)
     }
 
+    /// As [`State::apply`] for one after the other, without making the snapshots in between: the list of files is copied
+    /// once, not once for each. On an error the state is as it was before the delta that does not fit.
+    pub(crate) fn apply_all(&mut self, deltas: Vec<Delta>) -> Result<(), Misfit> {
+        if deltas.is_empty() {
+            return Ok(());
+        }
+        let mut files = self.snapshot.files.to_vec();
+        let outcome = deltas.into_iter().try_for_each(|delta| {
+            let next = self.next_without_files(&delta, &mut files)?;
+            self.advance(delta, Arc::new(next));
+            Ok(())
+        });
+        self.snapshot = Arc::new(Snapshot { files: files.into(), ..Snapshot::clone(&self.snapshot) });
+        outcome
+    }
+
     /// The snapshot that a delta would lead to.
     pub(crate) fn next(&self, delta: &Delta) -> Result<Snapshot, Misfit> {
+        let mut files = Vec::with_capacity(self.snapshot.files.len() + delta.added.len());
+        files.extend_from_slice(&self.snapshot.files);
+        let next = self.next_without_files(delta, &mut files)?;
+        Ok(Snapshot { files: files.into(), ..next })
+    }
+
+    /// That snapshot with an empty list of files. `files` are those of the current one, and of the next when this
+    /// succeeds.
+    fn next_without_files(&self, delta: &Delta, files: &mut Vec<Arc<DataFile>>) -> Result<Snapshot, Misfit> {
         self.check_fits(delta)?;
+        self.change_files(delta, files)?;
         let (schema, client_schema) = self.next_schemas(delta);
         Ok(Snapshot {
             dataset: delta.dataset,
             version: delta.info.version,
             schema,
             schema_id: delta.schema_id,
-            files: self.next_files(delta)?,
+            files: Arc::new([]),
             rows: delta.info.rows,
             bytes: delta.info.bytes,
             properties: Arc::clone(&self.snapshot.properties),
@@ -138,6 +168,7 @@ impl State {
             self.stored_schema = schema;
         }
         self.last_field_id = delta.last_field_id;
+        self.collected_before = self.collected_before.max(delta.collected_before);
         self.history.push(Arc::new(delta.info));
         self.snapshot = next;
     }
@@ -165,26 +196,28 @@ impl State {
         }
     }
 
-    /// The files after the change; the counts must come out as the delta says.
-    fn next_files(&self, delta: &Delta) -> Result<Arc<[Arc<DataFile>]>, Misfit> {
-        let current = &self.snapshot;
-        let kept: Vec<_> = if delta.removed_all {
-            Vec::new()
-        } else if delta.removed.is_empty() {
-            let mut files = Vec::with_capacity(current.files.len() + delta.added.len());
-            files.extend_from_slice(&current.files);
-            files
+    /// Makes of the files those after the change, if the counts come out as the delta says.
+    fn change_files(&self, delta: &Delta, files: &mut Vec<Arc<DataFile>>) -> Result<(), Misfit> {
+        let removed: HashSet<_> = delta.removed.iter().collect();
+        let stays = |file: &Arc<DataFile>| !removed.contains(&file.id);
+        let (kept, rows, bytes) = if delta.removed_all {
+            (0, 0, 0)
+        } else if removed.is_empty() {
+            (files.len(), self.snapshot.rows, self.snapshot.bytes)
         } else {
-            let removed: HashSet<_> = delta.removed.iter().collect();
-            current.files.iter().filter(|f| !removed.contains(&f.id)).cloned().collect()
+            let (rows, bytes) = totals(files.iter().filter(|file| stays(file)));
+            (files.len() - removed.len(), rows, bytes)
         };
-        let (rows, bytes) =
-            if delta.removed_all || !delta.removed.is_empty() { totals(&kept) } else { (current.rows, current.bytes) };
         let (rows_added, bytes_added) = totals(&delta.added);
-        let mut files = kept;
+        let count = (kept + delta.added.len()) as u64;
+        check_totals(&delta.info, count, rows + rows_added, bytes + bytes_added)?;
+        if delta.removed_all {
+            files.clear();
+        } else if !removed.is_empty() {
+            files.retain(stays);
+        }
         files.extend(delta.added.iter().cloned());
-        check_totals(&delta.info, files.len() as u64, rows + rows_added, bytes + bytes_added)?;
-        Ok(files.into())
+        Ok(())
     }
 
     fn next_schemas(&self, delta: &Delta) -> (SchemaRef, SchemaRef) {
@@ -204,6 +237,7 @@ impl State {
             last_field_id: self.last_field_id,
             schema: self.stored_schema.clone(),
             properties: self.snapshot.properties.as_ref().clone(),
+            collected_before: self.collected_before,
             history: self.history.clone(),
             files: self.snapshot.files.to_vec(),
         }
@@ -246,6 +280,11 @@ impl State {
         self.file_ids.contains(id)
     }
 
+    /// Files written before this time and not referred to by any version may be gone.
+    pub(crate) fn collected_before(&self) -> Option<DateTime<Utc>> {
+        self.collected_before
+    }
+
     pub(crate) fn find_key(&self, idempotency_key: &str) -> Option<Version> {
         self.keys.get(idempotency_key).copied()
     }
@@ -262,8 +301,8 @@ impl State {
     }
 }
 
-fn totals(files: &[Arc<DataFile>]) -> (u64, u64) {
-    files.iter().fold((0, 0), |(rows, bytes), f| (rows + f.rows, bytes + f.bytes))
+fn totals<'f>(files: impl IntoIterator<Item = &'f Arc<DataFile>>) -> (u64, u64) {
+    files.into_iter().fold((0, 0), |(rows, bytes), f| (rows + f.rows, bytes + f.bytes))
 }
 
 fn check_totals(info: &SnapshotInfo, files: u64, rows: u64, bytes: u64) -> Result<(), Misfit> {
@@ -279,7 +318,7 @@ fn check_totals(info: &SnapshotInfo, files: u64, rows: u64, bytes: u64) -> Resul
 #[cfg(test)]
 mod tests {
     use super::{
-        super::delta::tests::{append, create, replace},
+        super::delta::tests::{append, collect, create, replace},
         *,
     };
     use crate::{field_id, schema_id};
@@ -297,6 +336,25 @@ mod tests {
         assert!(two.arrow_schema().metadata().is_empty());
         assert!(two.arrow_schema().field(0).metadata().is_empty());
         assert_eq!(state.history().len(), 3);
+    }
+
+    #[test]
+    fn several_versions_at_once_are_what_they_are_one_by_one() {
+        for broken in [false, true] {
+            let (mut at_once, mut one_by_one) = (State::start(create()).unwrap(), State::start(create()).unwrap());
+            let mut deltas = vec![append(), replace(), collect()];
+            if broken {
+                deltas[2].info.rows = 1;
+            }
+            assert_eq!(at_once.apply_all(deltas.clone()).is_err(), broken);
+            let applied = deltas.into_iter().map_while(|delta| one_by_one.apply(delta).ok()).count();
+            assert_eq!(applied, if broken { 2 } else { 3 });
+            assert_eq!(at_once.checkpoint(), one_by_one.checkpoint());
+            assert_eq!(at_once.snapshot().files, one_by_one.snapshot().files);
+        }
+        let mut state = State::start(create()).unwrap();
+        state.apply_all(vec![append()]).unwrap();
+        assert_eq!(state.snapshot().files.len(), 1);
     }
 
     #[test]

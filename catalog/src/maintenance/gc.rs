@@ -9,14 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
 use object_store::ObjectMeta;
 use serde::{Deserialize, Serialize};
-use skein_model::{DatasetId, FileId, TableName};
+use skein_model::{DatasetId, FileId, TableName, Version};
 use skein_storage::Bucket;
 
 use super::{
-    layout::{Role, TABLES, dataset_of, key, role},
-    log::{check_log, dropped_at},
+    layout::{Role, TABLES, by_dataset, dataset_of, key, role},
+    log::{check_log, dropped_at, versions},
 };
-use crate::{Actor, Catalog, Dataset, Result};
+use crate::{Actor, Catalog, Dataset, Error, Result, log::delta_key};
 
 /// A shorter grace time is raised to this one: a write that is running must not lose its files.
 pub const MIN_GRACE: Duration = Duration::from_secs(60 * 60);
@@ -33,6 +33,8 @@ pub enum GarbageReason {
     Unreferenced,
     /// A file of a dataset that was dropped, or that was never published.
     Dropped,
+    /// A version of a document (a name, a user, ...) that has been out of date for as long.
+    OutOfDate,
 }
 
 /// One object that was, or would be, removed.
@@ -67,8 +69,10 @@ pub struct GcReport {
 
 /// Removes data files that no version of their dataset refers to, and whole datasets that were dropped or never
 /// published, once they are older than `grace` (at least [`MIN_GRACE`]). A file that a write still under way could
-/// commit is young, so it stays; choose a grace time longer than the longest write. Objects that Skein did not write
-/// stay. A dataset that cannot be read is left alone and listed in `problems`.
+/// commit is young, so it stays; choose a grace time longer than the longest write. One that takes longer gets a
+/// conflict when it commits, because the log is told before its files are removed. Objects that Skein did not write
+/// stay. A dataset that cannot be read is left alone and listed in `problems`. Versions of names and other documents that
+/// have been out of date for the grace time go too.
 ///
 /// # Errors
 /// When the catalog's names cannot be read: without them nothing is known to be garbage.
@@ -90,7 +94,7 @@ pub async fn gc(catalog: &Catalog, grace: Duration, dry_run: bool) -> Result<GcR
     let named: BTreeMap<DatasetId, Dataset> =
         super::named_datasets(catalog).await?.into_iter().map(|dataset| (dataset.id(), dataset)).collect();
     let elsewhere = super::named_ids(catalog).await?;
-    let nameless = Nameless { catalog, before, strangers: strangers(catalog).await? };
+    let mut nameless = Nameless { catalog, before, strangers: strangers(catalog).await?, announced: Vec::new() };
     let mut garbage = Vec::new();
     for (bucket, id, objects) in folders {
         let judged = match named.get(&id) {
@@ -104,7 +108,9 @@ pub async fn gc(catalog: &Catalog, grace: Duration, dry_run: bool) -> Result<GcR
             Err(error) => report.problems.push(format!("dataset {id} was left alone: {error}")),
         }
     }
+    nameless.drop_announced(&mut report).await?;
     remove(garbage, &mut report).await;
+    documents(catalog, before, &mut report).await;
     tracing::info!(removed = report.removed.len(), bytes = report.bytes, dry_run, "garbage collected");
     Ok(report)
 }
@@ -114,13 +120,7 @@ async fn listing(bucket: &Bucket, dry_run: bool) -> Result<BTreeMap<DatasetId, V
     if !dry_run {
         bucket.writable()?;
     }
-    let mut folders: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for object in bucket.list(TABLES).await? {
-        if let Some(id) = dataset_of(key(&object)) {
-            folders.entry(id).or_default().push(object);
-        }
-    }
-    Ok(folders)
+    Ok(by_dataset(bucket.list(TABLES).await?))
 }
 
 type Judged = Vec<(ObjectMeta, GarbageReason)>;
@@ -131,6 +131,12 @@ async fn judge_named(
     before: DateTime<Utc>,
     report: &mut GcReport,
 ) -> Result<Judged> {
+    // Most tables have nothing but what their newest version needs. Only for the others the whole log is read.
+    let newest = dataset.newest_files().await?;
+    let is_loose = |object: &ObjectMeta| matches!(role(key(object)), Role::Data(id) if !newest.contains(&id));
+    if !objects.iter().any(is_loose) {
+        return Ok(Vec::new());
+    }
     // What a damaged log refers to is not known.
     if let Some(problem) = check_log(dataset, &objects).await?.into_iter().next() {
         report.problems.push(format!(
@@ -142,13 +148,25 @@ async fn judge_named(
         return Ok(Vec::new());
     }
     let referenced: BTreeSet<FileId> = dataset.referenced_files().await?.into_keys().collect();
-    let loose = objects.into_iter().filter(|object| match role(key(object)) {
-        Role::Data(id) => !referenced.contains(&id),
-        _ => false,
-    });
-    let (old, young): (Vec<_>, Vec<_>) = loose.partition(|object| object.last_modified < before);
+    let data_file = |object: ObjectMeta| match role(key(&object)) {
+        Role::Data(id) if !referenced.contains(&id) => Some((id, object)),
+        _ => None,
+    };
+    let loose: Vec<_> = objects.into_iter().filter_map(data_file).collect();
+    let old = |(id, object): &(FileId, ObjectMeta)| object.last_modified < before && id.created_at() < before;
+    let (old, young): (Vec<_>, Vec<_>) = loose.into_iter().partition(old);
     report.kept_young += young.len() as u64;
-    Ok(old.into_iter().map(|object| (object, GarbageReason::Unreferenced)).collect())
+    if report.dry_run || old.is_empty() {
+        return Ok(old.into_iter().map(|(_, object)| (object, GarbageReason::Unreferenced)).collect());
+    }
+    let given_up = dataset.give_up(old.iter().map(|(id, _)| *id).collect(), &collector(None)).await?;
+    let garbage = old.into_iter().filter(|(id, _)| given_up.contains(id));
+    Ok(garbage.map(|(_, object)| (object, GarbageReason::Unreferenced)).collect())
+}
+
+/// Who is named in the log when it has to be told something.
+fn collector(reason: Option<String>) -> Actor {
+    Actor { principal: "garbage collection".to_owned(), reason }
 }
 
 /// Whether the list of names can be believed to hold every dataset in these buckets; if not, why. Without it, a
@@ -173,13 +191,15 @@ struct Nameless<'a> {
     before: DateTime<Utc>,
     /// Why such a folder may be somebody else's, unless its log says that it was dropped.
     strangers: Option<String>,
+    /// Datasets that will be dropped unless they turn out to have a name, and the version that says so.
+    announced: Vec<(Dataset, Version)>,
 }
 
 impl Nameless<'_> {
     /// A folder goes as a whole: the grace time after it was dropped, and once its youngest object is old. One that was
     /// never published, or lost its name in a crash, is dropped first, so that it gets its grace time too.
     async fn judge(
-        &self,
+        &mut self,
         bucket: &Bucket,
         id: DatasetId,
         objects: Vec<ObjectMeta>,
@@ -187,7 +207,9 @@ impl Nameless<'_> {
     ) -> Result<Judged> {
         let youngest = objects.iter().map(|object| object.last_modified).max();
         let dropped = dropped_at(bucket, &objects).await?;
-        let has_log = objects.iter().any(|object| matches!(role(key(object)), Role::Log(_)));
+        // Without its first version a log cannot be read: its removal was begun, and something was written meanwhile.
+        let is_start = |object: &ObjectMeta| matches!(role(key(object)), Role::Log(1) | Role::Checkpoint(_));
+        let has_log = objects.iter().any(is_start) || bucket.get_opt(&delta_key(id, 1)).await?.is_some();
         if youngest.max(dropped).is_some_and(|time| time >= self.before) {
             report.kept_young += objects.len() as u64;
             return Ok(Vec::new());
@@ -200,8 +222,8 @@ impl Nameless<'_> {
         }
         if dropped.is_none() && has_log {
             report.kept_young += objects.len() as u64;
-            if !report.dry_run {
-                self.seal(bucket, id).await?;
+            if let Some(newest) = versions(&objects).last().filter(|_| !report.dry_run) {
+                self.announce(bucket, id, *newest).await?;
             }
             return Ok(Vec::new());
         }
@@ -215,139 +237,108 @@ impl Nameless<'_> {
         Ok(ours.into_iter().map(|object| (object, GarbageReason::Dropped)).collect())
     }
 
-    async fn seal(&self, bucket: &Bucket, id: DatasetId) -> Result<()> {
+    /// The name may have been given since names were read, so they are read again after this and before the drop.
+    async fn announce(&mut self, bucket: &Bucket, id: DatasetId, newest: Version) -> Result<()> {
         let dataset = self.catalog.dataset(TableName::in_default_schema(id.to_string())?, bucket.clone(), id);
-        let reason = Some("no name leads to it".to_owned());
-        dataset.seal(&Actor { principal: "garbage collection".to_owned(), reason }).await
+        match dataset.announce_drop(newest, &abandoned()).await {
+            Ok(version) => self.announced.push((dataset, version)),
+            // Somebody works on it, or has dropped it.
+            Err(Error::Conflict { .. } | Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn drop_announced(self, report: &mut GcReport) -> Result<()> {
+        if self.announced.is_empty() {
+            return Ok(());
+        }
+        let named = super::named_ids(self.catalog).await?;
+        for (dataset, version) in self.announced.into_iter().filter(|(dataset, _)| !named.contains(&dataset.id())) {
+            match dataset.seal_at(Some(version), &abandoned()).await {
+                Ok(()) | Err(Error::Conflict { .. }) => {}
+                Err(error) => report.problems.push(format!("dataset {} was left alone: {error}", dataset.id())),
+            }
+        }
+        Ok(())
     }
 }
 
-/// Removes in order as far as the log is concerned; data files several at a time.
-async fn remove(garbage: Vec<(Bucket, ObjectMeta, GarbageReason)>, report: &mut GcReport) {
-    let dry_run = report.dry_run;
-    let (data, log): (Vec<_>, Vec<_>) =
-        garbage.into_iter().partition(|(_, object, _)| matches!(role(key(object)), Role::Data(_)));
-    for (group, parallel) in [(data, PARALLEL), (log, 1)] {
-        let mut outcomes = stream::iter(group)
-            .map(|(bucket, object, reason)| async move {
-                let outcome = if dry_run { Ok(()) } else { bucket.delete(key(&object)).await };
-                (bucket, object, reason, outcome)
-            })
-            .buffered(parallel);
-        while let Some((bucket, object, reason, outcome)) = outcomes.next().await {
-            match outcome {
-                Ok(()) => {
-                    report.bytes += object.size;
-                    let (bucket, key) = (bucket.name().to_owned(), key(&object).to_owned());
-                    report.removed.push(Garbage { bucket, key, bytes: object.size, reason });
-                }
-                Err(error) => report.problems.push(error.to_string()),
+fn abandoned() -> Actor {
+    collector(Some("no name leads to it".to_owned()))
+}
+
+/// Removes versions of documents that nobody can need any more.
+async fn documents(catalog: &Catalog, before: DateTime<Utc>, report: &mut GcReport) {
+    let bucket = catalog.buckets().default_bucket();
+    let versions = match catalog.documents().superseded(before).await {
+        Ok(versions) => versions,
+        Err(error) => return report.problems.push(error.to_string()),
+    };
+    for document in versions {
+        // Oldest first, and none after one that stays.
+        for object in document {
+            if !discard(&bucket, object, GarbageReason::OutOfDate, report).await {
+                break;
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{
-        super::{
-            layout::folder,
-            testing::{Lab, numbers, write},
-        },
-        *,
-    };
-    use crate::{At, Change};
-
-    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-    #[tokio::test]
-    async fn an_orphan_goes_after_the_grace_time_and_no_other_file() {
-        let lab = Lab::new().await;
-        let dataset = lab.dataset("t", &[numbers(0..10)]).await;
-        let kept = dataset.data_key(dataset.snapshot(At::Latest).await.unwrap().files[0].id);
-        let orphan = dataset.data_key(write(&dataset, &numbers(0..5)).await[0].id);
-        let stray = format!("{}data/notes.txt", folder(dataset.id()));
-        std::fs::write(lab.path(&stray), b"hello").unwrap();
-
-        let report = gc(&lab.catalog, Duration::ZERO, false).await.unwrap();
-        assert_eq!((report.removed.len(), report.kept_young, report.grace_seconds), (0, 1, 3600), "{report:?}");
-        lab.later();
-        let report = gc(&lab.catalog, DAY, true).await.unwrap();
-        assert_eq!(report.removed.iter().map(|g| &g.key).collect::<Vec<_>>(), [&orphan]);
-        assert!(lab.path(&orphan).exists(), "a dry run removes nothing");
-        let report = gc(&lab.catalog, DAY, false).await.unwrap();
-        assert_eq!((report.removed.len(), report.problems.len()), (1, 0), "{report:?}");
-        assert!(!lab.path(&orphan).exists() && lab.path(&kept).exists() && lab.path(&stray).exists());
-        assert_eq!(gc(&lab.catalog, DAY, false).await.unwrap().removed, []);
+/// Removes in order as far as the log is concerned; data files several at a time.
+async fn remove(garbage: Vec<(Bucket, ObjectMeta, GarbageReason)>, report: &mut GcReport) {
+    let (data, log): (Vec<_>, Vec<_>) =
+        garbage.into_iter().partition(|(_, object, _)| matches!(role(key(object)), Role::Data(_)));
+    let dry_run = report.dry_run;
+    let mut outcomes = stream::iter(data)
+        .map(|(bucket, object, reason)| async move {
+            let outcome = delete(&bucket, &object, dry_run).await;
+            (bucket, object, reason, outcome)
+        })
+        .buffered(PARALLEL);
+    while let Some((bucket, object, reason, outcome)) = outcomes.next().await {
+        note(&bucket, &object, reason, outcome, report);
     }
-
-    #[tokio::test]
-    async fn files_of_older_versions_stay() {
-        let lab = Lab::new().await;
-        let dataset = lab.dataset("t", &[numbers(0..10)]).await;
-        let files = write(&dataset, &numbers(0..5)).await;
-        let change = Change { operation: crate::Operation::Replace, ..Change::append(files) };
-        dataset.commit(change, &lab.actor).await.unwrap();
-        lab.later();
-        assert_eq!(gc(&lab.catalog, DAY, false).await.unwrap().removed, []);
-    }
-
-    #[tokio::test]
-    async fn a_dropped_dataset_goes_after_the_grace_time() {
-        let lab = Lab::new().await;
-        let dataset = lab.dataset("t", &[numbers(0..10), numbers(10..20)]).await;
-        let other = lab.dataset("other", &[numbers(0..10)]).await;
-        lab.later();
-        lab.catalog.drop(&TableName::in_default_schema("t").unwrap(), None, &lab.actor).await.unwrap();
-        let report = gc(&lab.catalog, DAY, false).await.unwrap();
-        assert_eq!(report.removed, [], "it was dropped a moment ago");
-        lab.later();
-        let report = gc(&lab.catalog, DAY, false).await.unwrap();
-        assert!(report.removed.iter().all(|garbage| garbage.reason == GarbageReason::Dropped), "{report:?}");
-        assert_eq!(lab.keys(&folder(dataset.id())).await, Vec::<String>::new());
-        assert!(!lab.keys(&folder(other.id())).await.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_dataset_that_was_never_published_goes_too() {
-        let lab = Lab::new().await;
-        lab.dataset("other", &[]).await;
-        let staged = lab.catalog.stage_dataset(lab.new_dataset("t"), &lab.actor).await.unwrap();
-        lab.append(&staged, &numbers(0..10)).await;
-        assert_eq!(gc(&lab.catalog, DAY, false).await.unwrap().removed, []);
-        lab.later();
-        let report = gc(&lab.catalog, DAY, false).await.unwrap();
-        assert_eq!((report.removed.len(), report.kept_young), (0, 3), "it is dropped first: {report:?}");
-        lab.later();
-        assert!(!gc(&lab.catalog, DAY, false).await.unwrap().removed.is_empty());
-        assert_eq!(lab.keys(&folder(staged.id())).await, Vec::<String>::new());
-    }
-
-    #[tokio::test]
-    async fn tables_of_another_catalog_are_left_alone() {
-        let lab = Lab::new().await;
-        let dataset = lab.dataset("t", &[numbers(0..10)]).await;
-        lab.later();
-        // The same bucket, no longer the one with the names.
-        let buckets = skein_storage::Buckets::new(vec![Bucket::in_memory("new"), lab.bucket.clone()]).unwrap();
-        let other = Catalog::open(buckets, lab.catalog.options().clone()).await.unwrap();
-        let before = lab.keys(&folder(dataset.id())).await;
-        let report = gc(&other, DAY, false).await.unwrap();
-        assert_eq!((report.removed.len(), report.problems.len()), (0, 1), "{report:?}");
-        assert_eq!(lab.keys(&folder(dataset.id())).await, before);
-    }
-
-    #[tokio::test]
-    async fn a_dataset_that_cannot_be_read_loses_nothing() {
-        let lab = Lab::new().await;
-        let dataset = lab.dataset("t", &[numbers(0..10)]).await;
-        let before = lab.keys(&folder(dataset.id())).await;
-        for key in before.iter().filter(|key| key.contains("/log/")) {
-            std::fs::write(lab.path(key), b"{").unwrap();
+    // What says that a dataset was dropped must not go before the rest of its log has gone.
+    let mut stuck = BTreeSet::new();
+    for (bucket, object, reason) in log {
+        let dataset = dataset_of(key(&object));
+        if !stuck.contains(&dataset) && !discard(&bucket, object, reason, report).await {
+            stuck.insert(dataset);
         }
-        lab.later();
-        let reopened = Catalog::open(lab.catalog.buckets().clone(), lab.catalog.options().clone()).await.unwrap();
-        let _ = gc(&reopened, DAY, false).await;
-        assert_eq!(lab.keys(&folder(dataset.id())).await, before);
     }
 }
+
+/// Removes one object; false when that failed.
+async fn discard(bucket: &Bucket, object: ObjectMeta, reason: GarbageReason, report: &mut GcReport) -> bool {
+    let outcome = delete(bucket, &object, report.dry_run).await;
+    note(bucket, &object, reason, outcome, report)
+}
+
+async fn delete(bucket: &Bucket, object: &ObjectMeta, dry_run: bool) -> skein_storage::Result<()> {
+    if dry_run { Ok(()) } else { bucket.delete(key(object)).await }
+}
+
+fn note(
+    bucket: &Bucket,
+    object: &ObjectMeta,
+    reason: GarbageReason,
+    outcome: skein_storage::Result<()>,
+    report: &mut GcReport,
+) -> bool {
+    match outcome {
+        Ok(()) => {
+            report.bytes += object.size;
+            let (bucket, key) = (bucket.name().to_owned(), key(object).to_owned());
+            report.removed.push(Garbage { bucket, key, bytes: object.size, reason });
+            true
+        }
+        Err(error) => {
+            report.problems.push(error.to_string());
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

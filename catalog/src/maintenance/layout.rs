@@ -1,7 +1,11 @@
 //! What the keys below `tables/` mean.
 
+use std::collections::BTreeMap;
+
 use object_store::ObjectMeta;
 use skein_model::{DatasetId, FileId, Version};
+
+use crate::persisted::parse_version;
 
 /// Where datasets are.
 pub(super) const TABLES: &str = "tables/";
@@ -30,6 +34,17 @@ pub(super) fn dataset_of(key: &str) -> Option<DatasetId> {
     canonical(id)
 }
 
+/// Objects by the dataset whose folder they are in; others are left out.
+pub(super) fn by_dataset(objects: Vec<ObjectMeta>) -> BTreeMap<DatasetId, Vec<ObjectMeta>> {
+    let mut folders: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for object in objects {
+        if let Some(id) = dataset_of(key(&object)) {
+            folders.entry(id).or_default().push(object);
+        }
+    }
+    folders
+}
+
 /// The role of an object.
 pub(super) fn role(key: &str) -> Role {
     let inside = key.strip_prefix(TABLES).and_then(|rest| rest.split_once('/')).map(|(_, inside)| inside);
@@ -37,8 +52,8 @@ pub(super) fn role(key: &str) -> Role {
     let found = match folder {
         "data" => name.strip_suffix(".parquet").and_then(canonical).map(Role::Data),
         "log" => match name.strip_suffix(".checkpoint.json") {
-            Some(version) => number(version).map(Role::Checkpoint),
-            None => name.strip_suffix(".json").and_then(number).map(Role::Log),
+            Some(version) => parse_version(version).map(Role::Checkpoint),
+            None => name.strip_suffix(".json").and_then(parse_version).map(Role::Log),
         },
         _ => None,
     };
@@ -53,12 +68,6 @@ pub(super) fn key(meta: &ObjectMeta) -> &str {
 /// ULIDs can be spelt in several ways; Skein writes only one.
 fn canonical<T: std::str::FromStr + ToString>(text: &str) -> Option<T> {
     text.parse::<T>().ok().filter(|id| id.to_string() == text)
-}
-
-/// Versions are written with 20 digits, so that they sort as text.
-fn number(text: &str) -> Option<Version> {
-    let plain = text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! The log of a dataset, looked at from outside: is it whole, and does it end in a drop?
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use skein_model::Version;
 use skein_storage::Bucket;
 
-use super::layout::{Role, folder, key, role};
+use super::layout::{Role, key, role};
 use crate::{
     Dataset, Operation, Result,
-    log::{Checkpoint, Delta},
-    persisted::decode,
+    log::{Checkpoint, Delta, delta_key},
+    persisted::{decode, decode_large},
 };
 
 /// Entries read at a time.
@@ -29,7 +30,7 @@ pub(super) async fn check_log(dataset: &Dataset, objects: &[ObjectMeta]) -> Resu
     let newest = versions.last().copied().unwrap_or(0);
     for version in (1..=newest).filter(|version| versions.binary_search(version).is_err()) {
         // A listing may lag behind; only the object itself tells.
-        let key = log_key(dataset, version);
+        let key = delta_key(dataset.id(), version);
         if dataset.bucket().get_opt(&key).await?.is_none() {
             problems.push(LogProblem { key, detail: format!("the log entry of version {version} is missing") });
         }
@@ -39,7 +40,7 @@ pub(super) async fn check_log(dataset: &Dataset, objects: &[ObjectMeta]) -> Resu
     let found: Vec<Option<LogProblem>> = stream::iter(entries)
         .map(|key| async move {
             let bytes = dataset.bucket().get_opt(&key).await?.unwrap_or_default();
-            Ok::<_, crate::Error>(check_entry(dataset.bucket(), &key, &bytes))
+            Ok::<_, crate::Error>(check_entry(dataset.bucket(), key, bytes).await)
         })
         .buffered(PARALLEL)
         .try_collect()
@@ -48,10 +49,10 @@ pub(super) async fn check_log(dataset: &Dataset, objects: &[ObjectMeta]) -> Resu
     Ok(problems)
 }
 
-fn check_entry(bucket: &Bucket, key: &str, bytes: &[u8]) -> Option<LogProblem> {
-    let (is, says) = match role(key) {
-        Role::Log(version) => (version, decode(bucket, key, bytes).map(|entry: Delta| entry.info.version)),
-        Role::Checkpoint(version) => (version, decode(bucket, key, bytes).map(|entry: Checkpoint| entry.version)),
+async fn check_entry(bucket: &Bucket, key: String, bytes: Bytes) -> Option<LogProblem> {
+    let (is, says) = match role(&key) {
+        Role::Log(version) => (version, decode_large(bucket, &key, bytes).await.map(|e: Delta| e.info.version)),
+        Role::Checkpoint(version) => (version, decode_large(bucket, &key, bytes).await.map(|e: Checkpoint| e.version)),
         _ => return None,
     };
     let detail = match says {
@@ -59,7 +60,7 @@ fn check_entry(bucket: &Bucket, key: &str, bytes: &[u8]) -> Option<LogProblem> {
         Ok(says) => format!("the entry of version {is} says it is version {says}"),
         Err(error) => error.to_string(),
     };
-    Some(LogProblem { key: key.to_owned(), detail })
+    Some(LogProblem { key, detail })
 }
 
 /// When the dataset whose objects these are was dropped. `None`: it was not, or its log cannot be read.
@@ -88,8 +89,4 @@ pub(super) fn versions(objects: &[ObjectMeta]) -> Vec<Version> {
         .collect();
     versions.sort_unstable();
     versions
-}
-
-fn log_key(dataset: &Dataset, version: Version) -> String {
-    format!("{}log/{version:020}.json", folder(dataset.id()))
 }

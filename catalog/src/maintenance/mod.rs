@@ -1,27 +1,27 @@
 //! Looking after what is stored: [`verify`] finds damage, [`gc`] removes what nothing refers to, [`resync`] restores
 //! counts and statistics from the files themselves.
 
+mod finding;
 mod gc;
 mod inspect;
 mod layout;
 mod log;
+mod nameless;
 mod resync;
 #[cfg(test)]
 mod testing;
 mod verify;
 
+pub use finding::{Finding, FindingKind, VerifyOptions, VerifyReport};
 pub use gc::{Garbage, GarbageReason, GcReport, MIN_GRACE, gc};
 pub use resync::{FileChange, ResyncReport, resync};
-pub use verify::{Finding, FindingKind, VerifyOptions, VerifyReport, verify};
+pub use verify::verify;
 
 use std::collections::BTreeSet;
 
 use skein_model::DatasetId;
 
-use crate::{
-    Catalog, Dataset, Entry, Result,
-    names::{NAME_KIND, NameRecord, Target},
-};
+use crate::{Catalog, Dataset, Entry, Result, names::Target};
 
 /// All datasets that have a name.
 async fn named_datasets(catalog: &Catalog) -> Result<Vec<Dataset>> {
@@ -36,9 +36,9 @@ async fn named_datasets(catalog: &Catalog) -> Result<Vec<Dataset>> {
 
 /// The ids of all datasets that have a name, those in buckets that are not configured too.
 async fn named_ids(catalog: &Catalog) -> Result<BTreeSet<DatasetId>> {
-    let records = catalog.documents().list::<NameRecord>(NAME_KIND).await?.into_iter();
+    let records = catalog.live_names().await?.into_iter();
     Ok(records
-        .filter_map(|(_, _, record)| match record.target {
+        .filter_map(|record| match record.target {
             Target::Dataset { id, .. } => Some(id),
             _ => None,
         })

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use skein_model::{DatasetId, TableName};
+use ulid::Ulid;
 
 use super::{EntryKind, ExternalSpec, ViewSpec};
 use crate::writer::hex;
@@ -21,6 +22,10 @@ pub(crate) fn name_id(name: &TableName) -> String {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NameRecord {
     pub(crate) name: TableName,
+    /// The id of the schema the name was put into. When that schema was dropped, the name went with it, even if another
+    /// of the same name was created since. The default schema has no id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema_id: Option<Ulid>,
     pub(crate) target: Target,
     pub(crate) changed_by: String,
     pub(crate) changed_at: DateTime<Utc>,
@@ -66,6 +71,7 @@ mod tests {
     fn record(target: Target) -> NameRecord {
         NameRecord {
             name: TableName::new("public", "fl\"ights/..🪿").unwrap(),
+            schema_id: None,
             target,
             changed_by: "ada".into(),
             changed_at: "2026-01-02T03:04:05Z".parse().unwrap(),
@@ -103,6 +109,8 @@ mod tests {
         golden::check("name_view", &record(Target::View(view())));
         golden::check("name_external", &record(Target::External(external())));
         golden::check("name_dropped", &record(Target::Dropped));
+        let schema_id = Some("01JC0000000000000000000020".parse().unwrap());
+        golden::check("name_in_schema", &NameRecord { schema_id, ..record(Target::Dropped) });
     }
 
     #[test]

@@ -10,7 +10,10 @@ use parquet::{
     schema::types::TypePtr,
 };
 use skein_model::FileId;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+};
 
 use super::{WriteError, WriterOptions, lane::Shared, sink::Sink, stats::file_columns, upload::Upload};
 use crate::{DataFile, Dataset};
@@ -20,7 +23,7 @@ pub(super) enum Command {
     /// Add a row group, whose columns the lanes are about to finish. The permit lets the next one begin.
     RowGroup { chunks: Vec<oneshot::Receiver<Vec<ArrowColumnChunk>>>, rows: u64, permit: OwnedSemaphorePermit },
     /// Close the last file and say what was written.
-    Finish(oneshot::Sender<Vec<DataFile>>),
+    Finish(oneshot::Sender<Written>),
 }
 
 /// What all files of a writer have in common.
@@ -59,13 +62,8 @@ pub(super) async fn run(layout: Layout, mut commands: mpsc::Receiver<Command>, s
                 outcome
             }
             Command::Finish(answer) => match files.close().await {
-                Ok(()) => match answer.send(std::mem::take(&mut files.done)) {
-                    Ok(()) => return,
-                    Err(unheard) => {
-                        files.done = unheard;
-                        break;
-                    }
-                },
+                // If nobody waits for it any more, the answer removes the files itself.
+                Ok(()) => return drop(answer.send(files.written())),
                 Err(error) => Err(error),
             },
         };
@@ -75,6 +73,30 @@ pub(super) async fn run(layout: Layout, mut commands: mpsc::Receiver<Command>, s
         }
     }
     files.discard().await;
+}
+
+/// The finished files on their way to the caller. When the caller goes away before it takes them, be it while they wait
+/// in the channel, nobody knows of them any more: they are removed in the background.
+pub(super) struct Written {
+    dataset: Dataset,
+    files: Vec<DataFile>,
+    runtime: Handle,
+}
+
+impl Written {
+    /// Hands the files over.
+    pub(super) fn take(mut self) -> Vec<DataFile> {
+        std::mem::take(&mut self.files)
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if !self.files.is_empty() {
+            let (dataset, files) = (self.dataset.clone(), std::mem::take(&mut self.files));
+            self.runtime.spawn(async move { super::remove_files(&dataset, &files).await });
+        }
+    }
 }
 
 struct Files {
@@ -144,6 +166,10 @@ impl Files {
             schema_id: self.layout.schema_id,
         });
         Ok(())
+    }
+
+    fn written(self) -> Written {
+        Written { dataset: self.layout.dataset, files: self.done, runtime: Handle::current() }
     }
 
     async fn discard(self) {

@@ -19,7 +19,7 @@ use super::WriteError;
 pub(super) fn check_batch(schema: &Schema, batch: &RecordBatch, first_row: u64) -> Result<(), WriteError> {
     same_columns(schema, &batch.schema())?;
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        Walk { first_row, path: field.name().clone() }.array(field, column, None, None)?;
+        Walk { first_row, path: field.name().clone() }.array(field, column, Slots::default())?;
     }
     Ok(())
 }
@@ -85,48 +85,51 @@ struct Walk {
     path: String,
 }
 
-/// For each slot of a nested array, the row of the batch it belongs to. `None`: slot i is row i.
-type Rows<'a> = Option<&'a [usize]>;
+/// What the slots of an array mean.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slots<'a> {
+    /// Where something is at all; `None`: everywhere.
+    parents: Option<&'a NullBuffer>,
+    /// The row of the batch that each slot belongs to; `None`: slot i is row i.
+    rows: Option<&'a [usize]>,
+}
+
+impl Slots<'_> {
+    fn is_live(&self, slot: usize) -> bool {
+        self.parents.is_none_or(|parents| parents.is_valid(slot))
+    }
+
+    fn row(&self, slot: usize) -> usize {
+        self.rows.map_or(slot, |rows| rows[slot])
+    }
+}
 
 impl Walk {
-    /// Checks `array`, of which only the slots that are valid in `parents` count.
-    fn array(
-        &mut self,
-        field: &Field,
-        array: &ArrayRef,
-        parents: Option<&NullBuffer>,
-        rows: Rows<'_>,
-    ) -> Result<(), WriteError> {
+    /// Checks those slots of `array` that are live.
+    fn array(&mut self, field: &Field, array: &ArrayRef, slots: Slots<'_>) -> Result<(), WriteError> {
         if !field.is_nullable()
             && let Some(nulls) = array.logical_nulls().filter(|nulls| nulls.null_count() > 0)
         {
-            self.refuse_nulls(&nulls, parents, rows)?;
+            self.refuse_nulls(&nulls, slots)?;
         }
         match array.data_type() {
-            DataType::Decimal32(_, _) => self.decimals::<Decimal32Type>(array, parents, rows),
-            DataType::Decimal64(_, _) => self.decimals::<Decimal64Type>(array, parents, rows),
-            DataType::Decimal128(_, _) => self.decimals::<Decimal128Type>(array, parents, rows),
-            DataType::Decimal256(_, _) => self.decimals::<Decimal256Type>(array, parents, rows),
-            data_type if data_type.is_nested() && needs_a_look(field.data_type()) => {
-                self.children(field, array, parents, rows)
-            }
+            DataType::Decimal32(_, _) => self.decimals::<Decimal32Type>(array, slots),
+            DataType::Decimal64(_, _) => self.decimals::<Decimal64Type>(array, slots),
+            DataType::Decimal128(_, _) => self.decimals::<Decimal128Type>(array, slots),
+            DataType::Decimal256(_, _) => self.decimals::<Decimal256Type>(array, slots),
+            data_type if data_type.is_nested() && needs_a_look(field.data_type()) => self.children(field, array, slots),
             _ => Ok(()),
         }
     }
 
-    fn refuse_nulls(&self, nulls: &NullBuffer, parents: Option<&NullBuffer>, rows: Rows<'_>) -> Result<(), WriteError> {
-        match (0..nulls.len()).find(|slot| nulls.is_null(*slot) && parents.is_none_or(|p| p.is_valid(*slot))) {
-            Some(slot) => Err(WriteError::UnexpectedNull { column: self.path.clone(), row: self.row(slot, rows) }),
+    fn refuse_nulls(&self, nulls: &NullBuffer, slots: Slots<'_>) -> Result<(), WriteError> {
+        match (0..nulls.len()).find(|slot| nulls.is_null(*slot) && slots.is_live(*slot)) {
+            Some(slot) => Err(WriteError::UnexpectedNull { column: self.path.clone(), row: self.row(slot, slots) }),
             None => Ok(()),
         }
     }
 
-    fn decimals<T: DecimalType>(
-        &self,
-        array: &ArrayRef,
-        parents: Option<&NullBuffer>,
-        rows: Rows<'_>,
-    ) -> Result<(), WriteError> {
+    fn decimals<T: DecimalType>(&self, array: &ArrayRef, slots: Slots<'_>) -> Result<(), WriteError> {
         let values = array.as_primitive::<T>();
         let (precision, scale) = (values.precision(), values.scale());
         validate_decimal_precision_and_scale::<T>(precision, scale)?;
@@ -134,13 +137,15 @@ impl Walk {
         if values.values().iter().all(|value| T::is_valid_decimal_precision(*value, precision)) {
             return Ok(());
         }
-        let live = |slot: usize| values.is_valid(slot) && parents.is_none_or(|p| p.is_valid(slot));
-        let bad = (0..values.len())
-            .find(|slot| live(*slot) && !T::is_valid_decimal_precision(values.value(*slot), precision));
-        match bad {
+        let is_bad = |slot: &usize| {
+            values.is_valid(*slot)
+                && slots.is_live(*slot)
+                && !T::is_valid_decimal_precision(values.value(*slot), precision)
+        };
+        match (0..values.len()).find(is_bad) {
             Some(slot) => Err(WriteError::DecimalOverflow {
                 column: self.path.clone(),
-                row: self.row(slot, rows),
+                row: self.row(slot, slots),
                 value: format!("{:?}", values.value(slot)),
                 data_type: array.data_type().clone(),
             }),
@@ -148,21 +153,13 @@ impl Walk {
         }
     }
 
-    fn children(
-        &mut self,
-        field: &Field,
-        array: &ArrayRef,
-        parents: Option<&NullBuffer>,
-        rows: Rows<'_>,
-    ) -> Result<(), WriteError> {
+    fn children(&mut self, field: &Field, array: &ArrayRef, slots: Slots<'_>) -> Result<(), WriteError> {
         match field.data_type() {
             DataType::Struct(fields) => {
-                let live = NullBuffer::union(parents, array.nulls());
+                let live = NullBuffer::union(slots.parents, array.nulls());
+                let inside = Slots { parents: live.as_ref(), rows: slots.rows };
                 let columns = array.as_struct().columns();
-                fields
-                    .iter()
-                    .zip(columns)
-                    .try_for_each(|(child, column)| self.child(child, column, live.as_ref(), rows))
+                fields.iter().zip(columns).try_for_each(|(child, column)| self.child(child, column, inside))
             }
             DataType::List(child)
             | DataType::LargeList(child)
@@ -173,36 +170,30 @@ impl Walk {
                 let (values, spans) = spans(array);
                 let mut live = vec![false; values.len()];
                 let mut owner = vec![0; values.len()];
-                for (slot, span) in spans.iter().enumerate() {
-                    if array.is_valid(slot) && parents.is_none_or(|p| p.is_valid(slot)) {
-                        let row = rows.map_or(slot, |rows| rows[slot]);
+                for (slot, span) in spans.into_iter().enumerate() {
+                    if array.is_valid(slot) && slots.is_live(slot) {
                         live[span.clone()].fill(true);
-                        owner[span.clone()].fill(row);
+                        owner[span].fill(slots.row(slot));
                     }
                 }
-                self.child(child, &values, Some(&NullBuffer::from(live)), Some(&owner))
+                let live = NullBuffer::from(live);
+                self.child(child, &values, Slots { parents: Some(&live), rows: Some(&owner) })
             }
             _ => Ok(()),
         }
     }
 
-    fn child(
-        &mut self,
-        field: &Field,
-        array: &ArrayRef,
-        parents: Option<&NullBuffer>,
-        rows: Rows<'_>,
-    ) -> Result<(), WriteError> {
+    fn child(&mut self, field: &Field, array: &ArrayRef, slots: Slots<'_>) -> Result<(), WriteError> {
         let length = self.path.len();
         self.path.push('.');
         self.path.push_str(field.name());
-        self.array(field, array, parents, rows)?;
+        self.array(field, array, slots)?;
         self.path.truncate(length);
         Ok(())
     }
 
-    fn row(&self, slot: usize, rows: Rows<'_>) -> u64 {
-        self.first_row + rows.map_or(slot, |rows| rows[slot]) as u64
+    fn row(&self, slot: usize, slots: Slots<'_>) -> u64 {
+        self.first_row + slots.row(slot) as u64
     }
 }
 

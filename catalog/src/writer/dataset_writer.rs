@@ -40,7 +40,7 @@ pub struct DatasetWriter {
     coalescer: Coalescer,
     /// Started by the first rows, so that an empty write costs nothing.
     pipeline: Option<Pipeline>,
-    /// Set once a write failed: the rows that came after are not there.
+    /// A write failed, or was given up half-way: not all rows that were handed over are there.
     failed: bool,
     rows: u64,
     bytes: u64,
@@ -82,9 +82,10 @@ impl DatasetWriter {
         self.start()?;
         let batch = conform(&self.schema, batch)?;
         let (rows, bytes) = (batch.num_rows() as u64, batch_bytes(&batch));
-        let outcome = self.push(batch, bytes).await;
-        self.failed = outcome.is_err();
-        outcome?;
+        // A caller that gives up while this waits leaves a part of the batch behind, so until it is done it has failed.
+        self.failed = true;
+        self.push(batch, bytes).await?;
+        self.failed = false;
         self.rows += rows;
         self.bytes += bytes as u64;
         Ok(())
@@ -150,7 +151,11 @@ impl DatasetWriter {
     }
 
     fn check_alive(&self) -> Result<()> {
-        if self.failed { Err(WriteError::Stopped("an earlier write failed".to_owned()).into()) } else { Ok(()) }
+        if self.failed {
+            Err(WriteError::Stopped("an earlier write failed or was given up".to_owned()).into())
+        } else {
+            Ok(())
+        }
     }
 }
 

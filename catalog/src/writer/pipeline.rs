@@ -124,7 +124,7 @@ impl Pipeline {
         if self.commands.send(Command::Finish(answer)).await.is_err() {
             return Err(self.shared.take_failure());
         }
-        files.await.map_err(|_| self.shared.take_failure())
+        Ok(files.await.map_err(|_| self.shared.take_failure())?.take())
     }
 
     /// Stops, and waits until all that was written is removed.

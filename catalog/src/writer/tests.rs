@@ -366,6 +366,107 @@ async fn an_aborted_or_dropped_writer_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn giving_up_on_finish_leaves_nothing() {
+    let wide = Arc::new(Schema::new(vec![Field::new("b", DataType::FixedSizeBinary(1024), false)]));
+    let large = vec![noise(&wide); 2];
+    // While the bucket is busy with each sort of request that a finish makes: one part, the end of an upload, a put.
+    for (op, batches) in [(Op::Part, large.clone()), (Op::Complete, large), (Op::Put, vec![numbers(0..10)])] {
+        let store = FaultStore::new(Arc::new(object_store::memory::InMemory::new()));
+        let bucket = Bucket::from_store("gated", store.clone());
+        let (dataset, schema) = create(&bucket, &batches[0].schema()).await;
+        let options = WriterOptions { compression: Compression::None, ..WriterOptions::default() };
+        let mut writer = DatasetWriter::new(&dataset, schema, options);
+        store.hold(Some(op));
+        for batch in batches {
+            writer.write(batch).await.unwrap();
+        }
+        let mut finish = Box::pin(writer.finish());
+        tokio::select! {
+            _ = &mut finish => panic!("{op:?} is held, so it cannot end"),
+            () = store.asked_for(op) => {}
+        }
+        drop(finish);
+        store.hold(None);
+        // What was under way must not come after the clean-up either.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(eventually(|| async { objects(&bucket).await.is_empty() }).await, "{op:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(objects(&bucket).await, Vec::<String>::new(), "{op:?}");
+        assert_eq!(dataset.snapshot(At::Latest).await.unwrap().version, 1);
+    }
+}
+
+#[tokio::test]
+async fn giving_up_on_finish_after_any_number_of_polls_leaves_nothing() {
+    let mut polls = 0;
+    loop {
+        let store = FaultStore::new(Arc::new(object_store::memory::InMemory::new()));
+        let bucket = Bucket::from_store("polled", store.clone());
+        let (dataset, schema) = create(&bucket, &numbers(0..0).schema()).await;
+        let mut writer = DatasetWriter::new(&dataset, schema, small());
+        writer.write(numbers(0..2500)).await.unwrap();
+        let mut finish = Box::pin(writer.finish());
+        let mut files = None;
+        for _ in 0..polls {
+            if let std::task::Poll::Ready(outcome) = futures::poll!(&mut finish) {
+                files = Some(outcome.unwrap());
+                break;
+            }
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        drop(finish);
+        if let Some(files) = files {
+            assert_eq!(objects(&bucket).await.len(), files.len());
+            break;
+        }
+        assert!(eventually(|| async { objects(&bucket).await.is_empty() }).await, "after {polls} polls");
+        polls += 1;
+    }
+    assert!(polls > 1, "it cannot end before its tasks have run");
+}
+
+#[tokio::test]
+async fn giving_up_when_the_files_are_already_on_their_way_back_leaves_nothing() {
+    let store = FaultStore::new(Arc::new(object_store::memory::InMemory::new()));
+    let bucket = Bucket::from_store("answered", store.clone());
+    let (dataset, schema) = create(&bucket, &numbers(0..0).schema()).await;
+    let mut writer = DatasetWriter::new(&dataset, schema, WriterOptions::default());
+    writer.write(numbers(0..10)).await.unwrap();
+    store.hold(Some(Op::Put));
+    let mut finish = Box::pin(writer.finish());
+    tokio::select! {
+        _ = &mut finish => panic!("a put is held, so it cannot end"),
+        () = store.asked_for(Op::Put) => {}
+    }
+    // It has asked for the files, and gets them while it does not look.
+    store.hold(None);
+    assert!(eventually(|| async { objects(&bucket).await.len() == 1 }).await);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(finish);
+    assert!(eventually(|| async { objects(&bucket).await.is_empty() }).await);
+}
+
+#[tokio::test]
+async fn a_writer_whose_write_was_given_up_cannot_go_on() {
+    let store = FaultStore::new(Arc::new(object_store::memory::InMemory::new()));
+    store.hold(Some(Op::Put));
+    let bucket = Bucket::from_store("gated", store.clone());
+    let (dataset, schema) = create(&bucket, &numbers(0..0).schema()).await;
+    let mut writer = DatasetWriter::new(&dataset, schema, small());
+    let mut write = Box::pin(writer.write(numbers(0..100_000)));
+    tokio::select! {
+        _ = &mut write => panic!("nothing can be uploaded"),
+        () = store.asked_for(Op::Put) => {}
+    }
+    drop(write);
+    store.hold(None);
+    let error = writer.write(numbers(0..1)).await.unwrap_err();
+    assert!(error.to_string().contains("given up"), "{error}");
+    assert!(writer.finish().await.is_err());
+    assert!(eventually(|| async { objects(&bucket).await.is_empty() }).await);
+}
+
+#[tokio::test]
 async fn a_failing_bucket_ends_the_write_and_what_was_written_is_removed() {
     for (op, fault, kind) in [
         (Op::Put, Fault::OutOfSpace, ErrorKind::ResourceExhausted),

@@ -12,7 +12,8 @@ Examples:
   skein verify --deep               reads every file and compares checksums
   skein verify flights --deep --json
 
-Exit code 0 when all is well, 1 when something was found. Each finding says what to do.";
+Exit code 0 when all is well, 1 when something is wrong. Each finding says what to do. What was dropped or is being
+written, and so waits for garbage collection, is listed too; that is not a fault.";
 
 /// Arguments of `skein verify`.
 #[derive(Debug, ClapArgs)]
@@ -51,7 +52,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 fn sentences(report: &DatasetVerifyResponse) -> String {
     let count = |n: u64| thousands(usize::try_from(n).unwrap_or(usize::MAX));
-    let mut lines: Vec<String> = report.findings.iter().map(finding).collect();
+    let mut lines: Vec<String> = report.pending.iter().chain(&report.findings).map(finding).collect();
     let found = match report.findings.len() {
         0 => "nothing is wrong".to_owned(),
         1 => "1 finding".to_owned(),
@@ -84,9 +85,16 @@ mod tests {
             detail: "checksum differs".into(),
             advice: "restore it".into(),
         };
-        let report = DatasetVerifyResponse { findings: vec![found], files_checked: 1200, bytes_checked: 5 };
+        let waiting = Finding { kind: "dropped".into(), ..found.clone() };
+        let report = DatasetVerifyResponse {
+            findings: vec![found],
+            files_checked: 1200,
+            bytes_checked: 5,
+            pending: vec![waiting],
+        };
         let text = sentences(&report);
-        assert!(text.starts_with("corrupt: public.t: local/k\n    checksum differs\n    restore it\n"), "{text}");
+        assert!(text.starts_with("dropped: public.t: "), "{text}");
+        assert!(text.contains("\ncorrupt: public.t: local/k\n    checksum differs\n    restore it\n"), "{text}");
         assert!(text.ends_with("1,200 files, 5 bytes checked: 1 finding"), "{text}");
     }
 }

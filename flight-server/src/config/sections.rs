@@ -149,7 +149,7 @@ section! {
         /// so it sees what other servers commit at once.
         refresh: Duration = Duration::ZERO,
         /// A file that no snapshot names is removed by `dataset.gc` when it is older than this. Must be longer than the
-        /// longest ingest.
+        /// longest ingest; one that takes longer fails if garbage is collected meanwhile.
         gc_grace: Duration = Duration::from_secs(24 * HOUR),
         /// A whole copy of a dataset's state is written every so many snapshots.
         checkpoint_every: u64 = 50,

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch};
+use arrow::{
+    array::{Int32Array, Int64Array, RecordBatch},
+    datatypes::SchemaRef,
+};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use object_store::memory::InMemory;
 use proptest::prelude::*;
-use skein_catalog::Actor;
+use skein_catalog::{Actor, Catalog};
 use skein_ingest::*;
 use skein_model::{ErrorKind, Kind};
 use skein_storage::{
@@ -98,6 +101,69 @@ async fn two_creators_do_not_both_win() {
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
     let error = one.err().or(two.err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
+    world.nothing_left().await;
+}
+
+#[tokio::test]
+async fn whoever_loses_the_race_to_make_a_table_appends_to_it() {
+    for world in [
+        World::over(Bucket::from_store("lake", FaultStore::new(Arc::new(InMemory::new())))).await,
+        World::local().await,
+    ] {
+        let text = |n: usize| format!("b,a\n{}", format!("{n},x{n}\n").repeat(n));
+        let puts = (1..=4).map(|n| {
+            let (world, name) = (&world, format!("{n}.csv"));
+            async move { world.file("t", IngestMode::CreateAppend, text(n), options(&name)).await }
+        });
+        let reports = futures::future::join_all(puts).await;
+        for (n, report) in (1..).zip(&reports) {
+            let report = report.as_ref().unwrap();
+            assert_eq!((report.rows, report.bytes, report.duplicate), (n as u64, text(n).len() as u64, false));
+        }
+        let mut versions: Vec<_> = reports.iter().map(|report| report.as_ref().unwrap().version).collect();
+        versions.sort_unstable();
+        assert_eq!(versions, [2, 3, 4, 5]);
+        let mut rows = world.column("t", "a").await;
+        rows.sort();
+        assert_eq!(rows, ["x1", "x2", "x2", "x3", "x3", "x3", "x4", "x4", "x4", "x4"]);
+        world.nothing_left().await;
+        let again = world.file("t", IngestMode::CreateAppend, text(3), options("3.csv")).await.unwrap();
+        assert!(again.duplicate, "its key came along");
+    }
+}
+
+/// Puts `rows` into a table that another writer makes, with `first` in it, after the first of them have come in.
+async fn put_meanwhile(world: &World, first: RecordBatch, rows: RecordBatch) -> Result<IngestReport> {
+    let (catalog, schema) = (world.catalog.clone(), rows.schema());
+    let late = stream::once(async move {
+        let schema = first.schema();
+        put(&catalog, IngestMode::Create, schema, batches(vec![first])).await?;
+        Ok(rows)
+    });
+    put(&world.catalog, IngestMode::CreateAppend, schema, late.boxed()).await
+}
+
+async fn put(catalog: &Catalog, mode: IngestMode, schema: SchemaRef, rows: BatchStream) -> Result<IngestReport> {
+    let (progress, _) = watch::channel(Progress::default());
+    let target = target("t", mode);
+    ingest_batches(catalog, target, schema, rows, BatchOptions::default(), &Actor::new("ada"), progress).await
+}
+
+#[tokio::test]
+async fn rows_for_a_table_that_another_made_meanwhile_are_taken_as_an_append_is() {
+    let ints = |name: &'static str| batch(vec![(name, Arc::new(Int64Array::from(vec![1, 2])) as _)]);
+    let world = World::memory().await;
+    let narrow = batch(vec![("a", Arc::new(Int32Array::from(vec![7])) as _)]);
+    let report = put_meanwhile(&world, ints("a"), narrow).await.unwrap();
+    assert_eq!((report.version, report.rows), (3, 1));
+    assert_eq!(world.column("t", "a").await, ["1", "2", "7"]);
+    world.nothing_left().await;
+
+    let world = World::memory().await;
+    let error = put_meanwhile(&world, ints("a"), ints("b")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("does not fit table"), "{error}");
+    assert_eq!(world.column("t", "a").await, ["1", "2"]);
     world.nothing_left().await;
 }
 

@@ -46,6 +46,36 @@ pub fn skein(arguments: &[&str]) -> Command {
     command
 }
 
+/// A `skein serve` that listens. Whoever starts it ends it.
+pub struct Process {
+    pub process: Child,
+    pub url: String,
+    /// What it says on its standard output.
+    pub banner: String,
+}
+
+impl Process {
+    /// Starts a server with its data in `data`, on a port of its own, and waits until it listens.
+    pub fn serve(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut process = skein(&["serve", "--listen", "127.0.0.1:0", "--http-listen", "off", "--data"])
+            .arg(data)
+            .args(arguments)
+            .env("SKEIN__TELEMETRY__LEVEL", "error")
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut banner = String::new();
+        // The line for polars is the last.
+        while !banner.contains("polars  ") {
+            banner += &(lines.next().expect("the server ended before it listened").unwrap() + "\n");
+        }
+        let url = banner.split_whitespace().find(|word| word.starts_with("grpc")).unwrap().to_owned();
+        Self { process, url, banner }
+    }
+}
+
 /// A `skein serve` process with its data in a temporary folder.
 pub struct Served {
     process: Child,
@@ -70,21 +100,7 @@ impl Served {
 
     fn spawn(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = skein(&["serve", "--listen", "127.0.0.1:0", "--http-listen", "off", "--data"])
-            .arg(folder.path().join("data"))
-            .args(arguments)
-            .env("SKEIN__TELEMETRY__LEVEL", "error")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut banner = String::new();
-        // The line for polars is the last.
-        while !banner.contains("polars  ") {
-            banner += &(lines.next().expect("the server ended before it listened").unwrap() + "\n");
-        }
-        let url = banner.split_whitespace().find(|word| word.starts_with("grpc")).unwrap().to_owned();
+        let Process { process, url, banner } = Process::serve(&folder.path().join("data"), arguments, environment);
         Self { process, url, banner, folder }
     }
 
