@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn unreadable_text_is_the_users() {
-        let pattern = regex::Regex::new("(").unwrap_err();
+        let pattern = regex::Regex::new(&"(".repeat(2)).unwrap_err();
         let error = DataFusionError::External(Box::new(pattern)).context("simplify_expressions");
         assert_eq!(Error::from(error).kind(), ErrorKind::InvalidInput);
         let option = "maybe".parse::<bool>().unwrap_err();
