@@ -99,7 +99,7 @@ async fn explain_and_describe() {
     assert!(!fixture.rows("explain select * from t").await.is_empty());
     assert!(!fixture.rows("explain analyze select count(*) from t").await.is_empty());
     assert!(!fixture.rows("explain format tree select now()").await.is_empty());
-    assert_eq!(fixture.rows("describe t").await, ["a|Int32|NO", "b|Utf8View|YES"]);
+    assert_eq!(fixture.rows("describe t").await, ["a|Int32|NO", "b|Utf8|YES"]);
     let (kind, message) = fixture.error("explain insert into t values (1, 'x')").await;
     assert_eq!(kind, ErrorKind::Unimplemented, "{message}");
 }
