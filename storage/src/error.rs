@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(store_error_kind(&full), ErrorKind::ResourceExhausted);
         assert_eq!(store_error_kind(&generic("503")), ErrorKind::Unavailable);
         let error = Error::Store { bucket: "b".into(), operation: "put", key: "k".into(), source: Box::new(full) };
-        assert!(error.to_string().contains("free some space"), "{error}");
+        assert!(error.to_string().contains("make some room"), "{error}");
     }
 
     #[test]

@@ -74,7 +74,7 @@ async fn a_full_disk_is_reported_at_once_and_as_such() {
 async fn a_refusal_after_an_attempt_without_answer_is_no_proof_that_nothing_was_written() {
     for refusal in [Fault::OutOfSpace, Fault::Denied] {
         let (bucket, store) = faulty();
-        store.schedule(Op::Create, [Some(Fault::Unavailable), Some(refusal)]);
+        store.schedule(Op::Create, [Fault::Unavailable].into_iter().chain([refusal; 20]).map(Some));
         let error = bucket.put_new("k", "mine".into()).await.unwrap_err();
         assert!(matches!(error, Error::Ambiguous { .. }), "the first may still be on its way: {error}");
     }

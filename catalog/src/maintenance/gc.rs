@@ -207,8 +207,14 @@ impl Nameless<'_> {
     ) -> Result<Judged> {
         let youngest = objects.iter().map(|object| object.last_modified).max();
         let dropped = dropped_at(bucket, &objects).await?;
-        // Without its first version a log cannot be read: its removal was begun, and something was written meanwhile.
-        let is_start = |object: &ObjectMeta| matches!(role(key(object)), Role::Log(1) | Role::Checkpoint(_));
+        // Without its first version a log cannot be read: its removal was begun, and something was written meanwhile. A checkpoint
+        // stands for what went before, but one without any version was written in the background after the log had gone.
+        let has_version = objects.iter().any(|object| matches!(role(key(object)), Role::Log(_)));
+        let is_start = |object: &ObjectMeta| match role(key(object)) {
+            Role::Log(version) => version == 1,
+            Role::Checkpoint(_) => has_version,
+            Role::Data(_) | Role::Stray => false,
+        };
         let has_log = objects.iter().any(is_start) || bucket.get_opt(&delta_key(id, 1)).await?.is_some();
         if youngest.max(dropped).is_some_and(|time| time >= self.before) {
             report.kept_young += objects.len() as u64;

@@ -209,3 +209,16 @@ async fn what_a_removal_has_left_of_a_log_goes_too() {
     assert_eq!(report.problems, Vec::<String>::new());
     assert_eq!(lab.keys(&folder(staged.id())).await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_checkpoint_that_was_written_after_its_log_had_gone_goes_too() {
+    let lab = Lab::new().await;
+    lab.dataset("other", &[]).await;
+    let id = skein_model::DatasetId::generate();
+    let late = format!("{}log/00000000000000000003.checkpoint.json", folder(id));
+    lab.catalog.buckets().default_bucket().put_new(&late, "{}".into()).await.unwrap();
+    lab.later();
+    let report = gc(&lab.catalog, DAY, false).await.unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(lab.keys(&folder(id)).await, Vec::<String>::new());
+}
