@@ -95,6 +95,8 @@ def skein(**env: str) -> Iterator[Skein]:
     """A server on a data directory of its own, removed afterwards."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="skein-bench-") as data:
+        # One level down: the signing key lies beside the data.
+        data = f"{data}/data"
         command = [skein_binary(), "serve", "--data", data, "--listen", f"127.0.0.1:{port}"]
         environment = {**os.environ, "SKEIN__SERVER__HTTP_LISTEN": "off", "SKEIN__TELEMETRY__LEVEL": "warn", **env}
         with process(command, port, env=environment) as child:
