@@ -226,14 +226,16 @@ impl Dataset {
     /// # Errors
     /// [`Error::NotFound`] when it was dropped.
     pub(crate) async fn object_to_drop(&self, actor: &Actor) -> Result<()> {
-        let known = self.shared.with(|state| state.snapshot().version).unwrap_or(1);
-        let next = self.shared.reader().delta(known + 1).await?;
+        let outcome = self.answer_announcement(actor).await;
         // Whoever was slow may find neither the drop nor anything else: all of it has been removed since. The log goes
-        // from its first version on, so while that one is there, looked for after the others, none has gone.
-        if !self.has_first_version().await? {
-            return Err(self.was_removed());
-        }
-        if next.is_none() && !self.is_announced() && !self.was_dropped() {
+        // from its first version on, so while that one is there, looked for after all others, none has gone.
+        if self.has_first_version().await? { outcome } else { Err(self.was_removed()) }
+    }
+
+    async fn answer_announcement(&self, actor: &Actor) -> Result<()> {
+        let known = self.shared.with(|state| state.snapshot().version).unwrap_or(1);
+        let has_next = self.shared.reader().delta(known + 1).await?.is_some();
+        if !has_next && !self.is_announced() && !self.was_dropped() {
             return Ok(());
         }
         self.shared.catch_up().await?;
