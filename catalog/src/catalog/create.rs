@@ -65,16 +65,31 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] when the name is taken, with `or_replace` by something that is not a dataset;
-    /// [`Error::NotFound`] when garbage collection has taken the dataset for abandoned.
+    /// [`Error::NotFound`] when garbage collection has taken the dataset for abandoned. After these two the name means
+    /// what it meant before. After any other the name may stand for the dataset, and garbage collection may have
+    /// dropped that meanwhile, so that it cannot be read: then the name is to be dropped.
     pub async fn publish_dataset(&self, dataset: &Dataset, or_replace: bool, actor: &Actor) -> Result<()> {
+        if or_replace {
+            // Found out early, nothing has to be taken back, and what is replaced never loses its name.
+            dataset.object_to_drop(actor).await?;
+        }
         let target = Target::Dataset { id: dataset.id(), bucket: dataset.bucket().name().to_owned() };
         let replaceable = or_replace.then_some(EntryKind::Dataset);
         let replaced = self.claim(dataset.name(), target, replaceable, actor).await?;
         if let Err(error) = dataset.object_to_drop(actor).await {
-            if matches!(error, Error::NotFound { .. }) {
-                self.take_back(dataset, replaced, actor).await;
+            if !matches!(error, Error::NotFound { .. }) {
+                return Err(error);
             }
-            return Err(error);
+            match self.take_back(dataset, replaced.clone(), actor).await {
+                Ok(true) => return Err(error),
+                Ok(false) => {}
+                Err(error) => {
+                    let name = dataset.name();
+                    tracing::warn!(%name, %error, "the name may still stand for a table that was dropped; drop it");
+                    return Err(error);
+                }
+            }
+            // Somebody has seen the name and dropped or replaced it since: the dataset came, and went again.
         }
         // An old one whose bucket is not configured any more loses its name all the same.
         if let Some(Ok(Some((_, Entry::Dataset(old))))) = replaced.map(|record| self.entry(record))
@@ -85,22 +100,39 @@ impl Catalog {
         Ok(())
     }
 
-    /// Gives a name the meaning back that it had before it was given to a dataset that turned out to be dropped.
-    async fn take_back(&self, dataset: &Dataset, before: Option<NameRecord>, actor: &Actor) {
+    /// Gives a name the meaning back that it had before it was given to a dataset that turned out to be dropped. False
+    /// when it stands for something else, or nothing, by now.
+    async fn take_back(&self, dataset: &Dataset, before: Option<NameRecord>, actor: &Actor) -> Result<bool> {
         let name = dataset.name();
-        let outcome = async {
-            let (version, Some(record)) = self.record(name).await? else { return Ok(true) };
-            if !matches!(&record.target, Target::Dataset { id, .. } if *id == dataset.id()) {
+        let target = before.as_ref().map_or(Target::Dropped, |record| record.target.clone());
+        if !self.pass_on(name, dataset.id(), target, actor).await? {
+            return Ok(false);
+        }
+        // Without its name the one from before may have been taken for abandoned too.
+        if let Some(Ok(Some((_, Entry::Dataset(old))))) = before.map(|record| self.entry(record)) {
+            match old.object_to_drop(actor).await {
+                Err(Error::NotFound { .. }) => {
+                    tracing::warn!(%name, dataset = %old.id(), "the table was dropped while another took its name");
+                    self.pass_on(name, old.id(), Target::Dropped, actor).await?;
+                }
+                outcome => outcome?,
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives a name another meaning if it stands for this dataset; false when it does not.
+    async fn pass_on(&self, name: &TableName, from: DatasetId, to: Target, actor: &Actor) -> Result<bool> {
+        for _ in 0..ATTEMPTS {
+            let (version, Some(record)) = self.record(name).await? else { return Ok(false) };
+            if !matches!(&record.target, Target::Dataset { id, .. } if *id == from) {
+                return Ok(false);
+            }
+            if self.set_target(name, version, record.schema_id, to.clone(), actor).await? {
                 return Ok(true);
             }
-            let target = before.map_or(Target::Dropped, |record| record.target);
-            self.set_target(name, version, record.schema_id, target, actor).await
-        };
-        match outcome.await {
-            Ok(true) => {}
-            Ok(false) => tracing::debug!(%name, "another server has changed the name meanwhile"),
-            Err(error) => tracing::warn!(%name, %error, "the name still stands for a table that was dropped; drop it"),
         }
+        Err(contended(name))
     }
 
     /// Removes a staged dataset that will not be published. Files a writer has not committed are the writer's.

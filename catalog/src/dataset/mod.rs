@@ -226,8 +226,16 @@ impl Dataset {
     /// # Errors
     /// [`Error::NotFound`] when it was dropped.
     pub(crate) async fn object_to_drop(&self, actor: &Actor) -> Result<()> {
+        let outcome = self.answer_announcement(actor).await;
+        // Whoever was slow may find neither the drop nor anything else: all of it has been removed since. The log goes
+        // from its first version on, so while that one is there, looked for after all others, none has gone.
+        if self.has_first_version().await? { outcome } else { Err(self.was_removed()) }
+    }
+
+    async fn answer_announcement(&self, actor: &Actor) -> Result<()> {
         let known = self.shared.with(|state| state.snapshot().version).unwrap_or(1);
-        if self.shared.reader().delta(known + 1).await?.is_none() && !self.is_announced() {
+        let has_next = self.shared.reader().delta(known + 1).await?.is_some();
+        if !has_next && !self.is_announced() && !self.was_dropped() {
             return Ok(());
         }
         self.shared.catch_up().await?;
@@ -236,6 +244,10 @@ impl Dataset {
             commit::commit(self, Change::append(Vec::new()), actor).await?;
         }
         Ok(())
+    }
+
+    async fn has_first_version(&self) -> Result<bool> {
+        Ok(self.bucket().get_opt(&log::delta_key(self.id(), 1)).await?.is_some())
     }
 
     fn is_announced(&self) -> bool {
@@ -266,6 +278,11 @@ impl Dataset {
                 Err(Error::NotFound { what: "table", name: self.name.to_string(), hint })
             }
         }
+    }
+
+    fn was_removed(&self) -> Error {
+        let hint = "; garbage collection has removed it, because no name led to it for long".to_owned();
+        Error::NotFound { what: "table", name: self.name.to_string(), hint }
     }
 
     fn not_yet(&self, time: DateTime<Utc>, history: &[Arc<SnapshotInfo>]) -> Error {

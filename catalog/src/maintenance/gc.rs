@@ -207,15 +207,10 @@ impl Nameless<'_> {
     ) -> Result<Judged> {
         let youngest = objects.iter().map(|object| object.last_modified).max();
         let dropped = dropped_at(bucket, &objects).await?;
-        // Without its first version a log cannot be read: its removal was begun, and something was written meanwhile. A checkpoint
-        // stands for what went before, but one without any version was written in the background after the log had gone.
-        let has_version = objects.iter().any(|object| matches!(role(key(object)), Role::Log(_)));
-        let is_start = |object: &ObjectMeta| match role(key(object)) {
-            Role::Log(version) => version == 1,
-            Role::Checkpoint(_) => has_version,
-            Role::Data(_) | Role::Stray => false,
-        };
-        let has_log = objects.iter().any(is_start) || bucket.get_opt(&delta_key(id, 1)).await?.is_some();
+        // A log is removed from its first version on. What is there without it was written while, or after, the rest went:
+        // a checkpoint in the background, a version by somebody who did not know. Nobody can give it a name any more.
+        let is_first = |object: &ObjectMeta| role(key(object)) == Role::Log(1);
+        let has_log = objects.iter().any(is_first) || bucket.get_opt(&delta_key(id, 1)).await?.is_some();
         if youngest.max(dropped).is_some_and(|time| time >= self.before) {
             report.kept_young += objects.len() as u64;
             return Ok(Vec::new());

@@ -1,5 +1,10 @@
 //! What is removed, and above all what is not.
 
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+use skein_storage::fault::{Fault, FaultStore, Op};
+
 use super::{
     super::{
         layout::folder,
@@ -211,14 +216,109 @@ async fn what_a_removal_has_left_of_a_log_goes_too() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_was_written_after_its_log_had_gone_goes_too() {
+async fn what_was_written_after_a_log_had_gone_goes_too() {
     let lab = Lab::new().await;
     lab.dataset("other", &[]).await;
-    let id = skein_model::DatasetId::generate();
-    let late = format!("{}log/00000000000000000003.checkpoint.json", folder(id));
-    lab.catalog.buckets().default_bucket().put_new(&late, "{}".into()).await.unwrap();
-    lab.later();
-    let report = gc(&lab.catalog, DAY, false).await.unwrap();
-    assert_eq!(report.problems, Vec::<String>::new());
-    assert_eq!(lab.keys(&folder(id)).await, Vec::<String>::new());
+    for late in [vec!["3.checkpoint.json"], vec!["2.json", "3.checkpoint.json"]] {
+        let id = skein_model::DatasetId::generate();
+        for name in late {
+            let late = format!("{}log/0000000000000000000{name}", folder(id));
+            lab.bucket.put_new(&late, "{}".into()).await.unwrap();
+        }
+        lab.later();
+        let report = gc(&lab.catalog, DAY, false).await.unwrap();
+        assert_eq!(report.problems, Vec::<String>::new());
+        assert_eq!(lab.keys(&folder(id)).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_table_whose_log_was_removed_as_abandoned_does_not_get_its_name() {
+    let lab = Lab::new().await;
+    lab.dataset("other", &[]).await;
+    for written_again in [false, true] {
+        let staged = lab.catalog.stage_dataset(lab.new_dataset("t"), &lab.actor).await.unwrap();
+        lab.append(&staged, &numbers(0..10)).await;
+        let other = Catalog::open(lab.catalog.buckets().clone(), lab.catalog.options().clone()).await.unwrap();
+        for _ in 0..2 {
+            lab.later();
+            gc(&other, DAY, false).await.unwrap();
+        }
+        assert_eq!(lab.keys(&folder(staged.id())).await, Vec::<String>::new());
+        if written_again {
+            // By somebody who knows nothing of the removal.
+            lab.append(&staged, &numbers(0..10)).await;
+        }
+        let error = lab.catalog.publish_dataset(&staged, false, &lab.actor).await.unwrap_err();
+        assert!(error.to_string().contains("garbage collection has removed it"), "{error}");
+        assert!(other.resolve_opt(staged.name()).await.unwrap().is_none());
+    }
+}
+
+/// A catalog over a bucket of names and one of data that can be held and fail, and a table that is not published yet.
+async fn staged_over_faults() -> (Catalog, Arc<FaultStore>, Arc<FaultStore>, Dataset) {
+    let (names, data) = (FaultStore::new(Arc::new(InMemory::new())), FaultStore::new(Arc::new(InMemory::new())));
+    let buckets =
+        vec![Bucket::from_store("names", Arc::clone(&names) as _), Bucket::from_store("data", Arc::clone(&data) as _)];
+    let buckets = skein_storage::Buckets::new(buckets).unwrap();
+    let catalog = Catalog::open(buckets, crate::CatalogOptions::default()).await.unwrap();
+    let staged = catalog.stage_dataset(table_in_data(), &abandoned()).await.unwrap();
+    staged.commit(Change::append(Vec::new()), &abandoned()).await.unwrap();
+    (catalog, names, data, staged)
+}
+
+fn table_in_data() -> crate::NewDataset {
+    crate::NewDataset {
+        name: TableName::in_default_schema("t").unwrap(),
+        schema: numbers(0..0).schema(),
+        bucket: Some("data".to_owned()),
+        properties: BTreeMap::new(),
+    }
+}
+
+fn publishing(catalog: &Catalog, dataset: &Dataset, or_replace: bool) -> tokio::task::JoinHandle<Result<()>> {
+    let (catalog, dataset) = (catalog.clone(), dataset.clone());
+    tokio::spawn(async move { catalog.publish_dataset(&dataset, or_replace, &abandoned()).await })
+}
+
+#[tokio::test]
+async fn a_table_that_is_dropped_as_soon_as_its_name_can_be_seen_was_published() {
+    let (catalog, _, data, staged) = staged_over_faults().await;
+    data.take_calls();
+    data.hold(Some(Op::Get));
+    let published = publishing(&catalog, &staged, false);
+    data.asked_for(Op::Get).await;
+    catalog.drop(staged.name(), None, &abandoned()).await.unwrap();
+    data.hold(None);
+    published.await.unwrap().unwrap();
+    assert!(catalog.resolve_opt(staged.name()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_taken_back_is_no_refusal() {
+    let (catalog, names, _, staged) = staged_over_faults().await;
+    staged.seal(&abandoned()).await.unwrap();
+    names.schedule(Op::Create, [None, Some(Fault::Denied)]);
+    let error = catalog.publish_dataset(&staged, false, &abandoned()).await.unwrap_err();
+    assert!(matches!(error, Error::Storage(_)), "the name stands: {error}");
+    assert!(catalog.resolve_opt(staged.name()).await.unwrap().is_some());
+    catalog.drop(staged.name(), None, &abandoned()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_table_that_gets_its_name_back_is_not_taken_for_abandoned() {
+    let (catalog, names, _, staged) = staged_over_faults().await;
+    let old = catalog.create_dataset(table_in_data(), &abandoned()).await.unwrap();
+    names.take_calls();
+    names.hold(Some(Op::Create));
+    let published = publishing(&catalog, &staged, true);
+    names.asked_for(Op::Create).await;
+    staged.seal(&abandoned()).await.unwrap();
+    let announced = old.announce_drop(1, &abandoned()).await.unwrap();
+    names.hold(None);
+    let error = published.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    let Some(crate::Entry::Dataset(found)) = catalog.resolve_opt(staged.name()).await.unwrap() else { panic!() };
+    assert_eq!(found.id(), old.id());
+    assert!(matches!(old.seal_at(Some(announced), &abandoned()).await, Err(Error::Conflict { .. })));
 }
