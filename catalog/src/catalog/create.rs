@@ -24,7 +24,7 @@ use crate::{
 /// How often a change of a name is tried when other servers change it too.
 const ATTEMPTS: usize = 20;
 
-/// A fraction of [`crate::maintenance::MIN_GRACE`]: a dataset whose first version was begun no longer ago has not been collected.
+/// A fraction of [`crate::maintenance::MIN_GRACE`]: what was begun no longer ago has not been collected.
 const LONGEST_START: Duration = Duration::from_secs(10 * 60);
 
 impl Catalog {
