@@ -1,6 +1,10 @@
 //! Creating datasets, views and external tables.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arrow_schema::SchemaRef;
 use skein_model::{DatasetId, TableName};
@@ -19,6 +23,9 @@ use crate::{
 
 /// How often a change of a name is tried when other servers change it too.
 const ATTEMPTS: usize = 20;
+
+/// A fraction of [`crate::maintenance::MIN_GRACE`]: what was begun no longer ago has not been collected.
+const LONGEST_START: Duration = Duration::from_secs(10 * 60);
 
 impl Catalog {
     /// Creates an empty dataset that is visible at once. To create one together with its first rows (`CREATE TABLE AS`,
@@ -44,7 +51,8 @@ impl Catalog {
     /// it is published, garbage collection removes it.
     ///
     /// # Errors
-    /// As [`Catalog::create_dataset`], except that a name that is taken is no error before it is published.
+    /// As [`Catalog::create_dataset`], except that a name that is taken is no error before it is published;
+    /// [`Error::Conflict`] when it took so long that garbage collection may have taken it for abandoned.
     pub async fn stage_dataset(&self, new: NewDataset, actor: &Actor) -> Result<Dataset> {
         new.name.check_creatable()?;
         validate(&new.schema)?;
@@ -55,7 +63,15 @@ impl Catalog {
         };
         let id = DatasetId::generate();
         let delta = self.first_version(id, &new.schema, new.properties, actor);
+        let (started, by_steady_clock) = (self.now(), Instant::now());
         write_first(&bucket, &delta).await?;
+        // The write is repeated when it gets no answer. If that took very long, the first attempt may have been collected
+        // as abandoned meanwhile, and the last one may have written to a log that has come to its end.
+        let took = (self.now() - started).to_std().unwrap_or_default().max(by_steady_clock.elapsed());
+        if took > LONGEST_START {
+            let reason = format!("the first version took {} seconds to write", took.as_secs());
+            return Err(Error::Conflict { what: format!("table '{}'", new.name), reason });
+        }
         tracing::debug!(dataset = %id, table = %new.name, "dataset staged");
         Ok(self.dataset(new.name, bucket, id))
     }

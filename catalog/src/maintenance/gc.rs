@@ -207,7 +207,7 @@ impl Nameless<'_> {
     ) -> Result<Judged> {
         let youngest = objects.iter().map(|object| object.last_modified).max();
         let dropped = dropped_at(bucket, &objects).await?;
-        // A log is removed from its first version on. What is there without it was written while, or after, the rest went:
+        // A log is removed from its first version on. What is there without it was written while or after the rest went:
         // a checkpoint in the background, a version by somebody who did not know. Nobody can give it a name any more.
         let is_first = |object: &ObjectMeta| role(key(object)) == Role::Log(1);
         let has_log = objects.iter().any(is_first) || bucket.get_opt(&delta_key(id, 1)).await?.is_some();

@@ -23,6 +23,18 @@ pub(super) enum Role {
     Stray,
 }
 
+impl Role {
+    /// The version of a log entry.
+    pub(super) fn entry(self) -> Option<Version> {
+        if let Self::Log(version) = self { Some(version) } else { None }
+    }
+
+    /// The version of a checkpoint.
+    pub(super) fn checkpoint(self) -> Option<Version> {
+        if let Self::Checkpoint(version) = self { Some(version) } else { None }
+    }
+}
+
 /// The folder of a dataset, with a slash at its end.
 pub(super) fn folder(dataset: DatasetId) -> String {
     format!("{TABLES}{dataset}/")

@@ -65,17 +65,30 @@ async fn check_entry(bucket: &Bucket, key: String, bytes: Bytes) -> Option<LogPr
 
 /// When the dataset whose objects these are was dropped. `None`: it was not, or its log cannot be read.
 pub(super) async fn dropped_at(bucket: &Bucket, objects: &[ObjectMeta]) -> Result<Option<DateTime<Utc>>> {
-    let newest = objects
-        .iter()
-        .filter_map(|object| match role(key(object)) {
-            Role::Log(version) => Some((version, key(object))),
-            _ => None,
-        })
-        .max();
-    let Some((_, key)) = newest else { return Ok(None) };
-    let Some(bytes) = bucket.get_opt(key).await? else { return Ok(None) };
-    let entry: Option<Delta> = decode(bucket, key, &bytes).ok();
-    Ok(entry.filter(|entry| entry.info.operation == Operation::Drop).map(|entry| entry.info.timestamp))
+    let entry = newest(objects, Role::entry);
+    if let Some((_, key)) = entry
+        && let Some(bytes) = bucket.get_opt(key).await?
+        && let Ok(delta) = decode::<Delta>(bucket, key, &bytes)
+        && delta.info.operation == Operation::Drop
+    {
+        return Ok(Some(delta.info.timestamp));
+    }
+    // A checkpoint, which is written in the background, may outlive the entry that says so, and what is written to the
+    // log after it has gone changes nothing.
+    if let Some((version, key)) = newest(objects, Role::checkpoint)
+        && entry.is_none_or(|(entry, _)| version >= entry)
+        && let Some(bytes) = bucket.get_opt(key).await?
+        && let Ok(checkpoint) = decode_large::<Checkpoint>(bucket, key, bytes).await
+        && let Some(last) = checkpoint.history.last()
+        && last.operation == Operation::Drop
+    {
+        return Ok(Some(last.timestamp));
+    }
+    Ok(None)
+}
+
+fn newest(objects: &[ObjectMeta], version: impl Fn(Role) -> Option<Version>) -> Option<(Version, &str)> {
+    objects.iter().filter_map(|object| Some((version(role(key(object)))?, key(object)))).max()
 }
 
 /// The versions that have an entry, in order.

@@ -322,3 +322,42 @@ async fn a_table_that_gets_its_name_back_is_not_taken_for_abandoned() {
     assert_eq!(found.id(), old.id());
     assert!(matches!(old.seal_at(Some(announced), &abandoned()).await, Err(Error::Conflict { .. })));
 }
+
+#[tokio::test]
+async fn a_log_that_was_begun_again_after_it_had_gone_goes_too() {
+    let lab = Lab::new().await;
+    lab.dataset("other", &[]).await;
+    let options = crate::CatalogOptions { checkpoint_every: 2, ..lab.catalog.options().clone() };
+    let catalog = Catalog::open(lab.catalog.buckets().clone(), options).await.unwrap();
+    let staged = catalog.stage_dataset(lab.new_dataset("t"), &lab.actor).await.unwrap();
+    staged.seal(&abandoned()).await.unwrap();
+    while lab.keys(&folder(staged.id())).await.len() < 3 {
+        // The checkpoint is written in the background.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    std::fs::remove_file(lab.path(&delta_key(staged.id(), 2))).unwrap();
+    lab.later();
+    let report = gc(&lab.catalog, DAY, false).await.unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(lab.keys(&folder(staged.id())).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_table_whose_first_version_took_too_long_is_not_made() {
+    let (catalog, clock, data) = {
+        let data = FaultStore::new(Arc::new(InMemory::new()));
+        let clock = skein_model::ManualClock::new(Utc::now());
+        let options = crate::CatalogOptions { clock: Arc::new(clock.clone()), ..crate::CatalogOptions::default() };
+        let bucket = Bucket::from_store("data", Arc::clone(&data) as _);
+        let buckets = skein_storage::Buckets::new(vec![bucket]).unwrap();
+        (Catalog::open(buckets, options).await.unwrap(), clock, data)
+    };
+    data.take_calls();
+    data.hold(Some(Op::Create));
+    let staging = tokio::spawn(async move { catalog.stage_dataset(table_in_data(), &abandoned()).await });
+    data.asked_for(Op::Create).await;
+    clock.advance(TimeDelta::days(2));
+    data.hold(None);
+    let error = staging.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+}
