@@ -114,6 +114,12 @@ def median_seconds(work: Callable[[], object], runs: int, warm: int = 1) -> floa
     return statistics.median(times)
 
 
+def alternating_seconds(ours: Callable[[], object], theirs: Callable[[], object], runs: int) -> tuple[float, float]:
+    """Medians of two that take turns, so that what else the machine does meets both."""
+    pairs = [(median_seconds(ours, 1, 0), median_seconds(theirs, 1, 0)) for _ in range(runs + 1)][1:]
+    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+
+
 def report(name: str, skein: float, peer: float | None, unit: str, goal: str, *, ratio: float | None = None, **more) -> None:
     """One figure. `ratio` defaults to skein / peer."""
     if ratio is None and peer:
