@@ -15,11 +15,6 @@ import skein_flight
 from support import data, stores
 from support.server import Server
 
-needs_azurite = pytest.mark.skipif(
-    not stores.Azurite.installed(), reason="scripts/setup found no npm to install the emulator with"
-)
-
-
 @pytest.fixture(scope="module")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Azurite]:
     with stores.Azurite(tmp_path_factory.mktemp("azurite")) as azurite:
@@ -70,7 +65,6 @@ def a_big_file_goes_up_in_parts(env: dict[str, str], tmp_path: Path) -> None:
         assert client.action("dataset.verify", {"deep": True})["findings"] == []
 
 
-@needs_azurite
 def test_azure(azurite: stores.Azurite, tmp_path: Path) -> None:
     the_main_job(stores.configured("az://lake/some/prefix", azurite.options()), tmp_path / "a")
     a_big_file_goes_up_in_parts(stores.configured("az://lake/big", azurite.options()), tmp_path / "b")
@@ -81,7 +75,6 @@ def test_google(google: dict[str, str], tmp_path: Path) -> None:
     a_big_file_goes_up_in_parts(stores.configured("gs://lake/big", google), tmp_path / "b")
 
 
-@needs_azurite
 def test_a_container_that_is_not_there_and_a_wrong_key(azurite: stores.Azurite, tmp_path: Path) -> None:
     wrong_key = azurite.options() | {"access_key": "d3Jvbmc="}
     for name, url, options, text in (

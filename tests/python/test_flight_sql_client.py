@@ -14,10 +14,9 @@ from support.server import Server
 
 CLIENT = os.environ.get("SKEIN_FLIGHT_SQL_CLIENT", "")
 
-pytestmark = pytest.mark.skipif(not Path(CLIENT).is_file(), reason="SKEIN_FLIGHT_SQL_CLIENT is not set; run scripts/test-clients")
-
 
 def run(server: Server, *arguments: str, check: bool = True) -> str:
+    assert Path(CLIENT).is_file(), "SKEIN_FLIGHT_SQL_CLIENT names no client; run scripts/test-clients, which builds it"
     options, command = [a for a in arguments if a.startswith("--")], [a for a in arguments if not a.startswith("--")]
     line = [CLIENT, "--host", "127.0.0.1", "--port", str(server.port), *options, *command]
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import skein_flight
 from support import data
 from support.server import Server
@@ -16,12 +15,9 @@ from support.server import Server
 MODULES = Path(sys.prefix) / "node" / "node_modules"
 SCRIPT = Path(__file__).parent / "node" / "query.mjs"
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("node") is None or not MODULES.exists(), reason="scripts/setup found no npm to install the client with"
-)
-
 
 def ask(server: Server, call: str, argument: object, **options: object) -> dict:
+    assert MODULES.exists(), f"the Node client is not in {MODULES}; run scripts/setup"
     request = {"options": {"host": "127.0.0.1", "port": server.port, **options}, "call": call, "argument": argument}
     run = subprocess.run(
         ["node", str(SCRIPT), json.dumps(request)],

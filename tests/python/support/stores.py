@@ -180,10 +180,6 @@ class Azurite(Process):
         command = [shutil.which("node") or "node", str(script), *where, "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
         super().__init__(command, port, folder / "azurite.log")
 
-    @staticmethod
-    def installed() -> bool:
-        return shutil.which("node") is not None and (NODE / "node_modules" / "azurite").exists()
-
     def options(self) -> dict[str, str]:
         return {
             "endpoint": f"{self.endpoint}/{AZURITE_ACCOUNT}",
