@@ -18,7 +18,6 @@ use datafusion::{
         binary::comparison_coercion,
         cast,
         expr::InList,
-        expr_rewriter::NamePreserver,
         lit,
         planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
         utils::merge_schema,
@@ -26,6 +25,8 @@ use datafusion::{
     optimizer::AnalyzerRule,
     scalar::ScalarValue,
 };
+
+use super::rewrite;
 
 /// Largest constant that DataFusion's DECIMAL(30, 15) holds, and smallest of which it keeps a digit.
 const DECIMAL_RANGE: std::ops::Range<f64> = 1e-15..1e15;
@@ -75,11 +76,7 @@ fn of_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(plan));
     }
     let schema = merge_schema(&plan.inputs());
-    let names = NamePreserver::new(&plan);
-    let changed = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        Ok(expr.transform_up(|expr| of_expr(expr, &schema))?.update_data(|expr| name.restore(expr)))
-    })?;
+    let changed = rewrite(plan, |expr| of_expr(expr, &schema))?;
     if changed.transformed { changed.map_data(LogicalPlan::recompute_schema) } else { Ok(changed) }
 }
 

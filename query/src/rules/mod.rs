@@ -9,7 +9,10 @@ mod zero;
 use std::sync::Arc;
 
 use datafusion::{
+    common::tree_node::{Transformed, TreeNode},
+    error::Result as DfResult,
     execution::{FunctionRegistry, SessionStateBuilder, session_state::SessionState},
+    logical_expr::{Expr, LogicalPlan, expr_rewriter::NamePreserver},
     optimizer::{Analyzer, AnalyzerRule},
 };
 
@@ -24,6 +27,18 @@ pub(crate) fn add(builder: SessionStateBuilder) -> SessionStateBuilder {
     // Once types agree.
     rules.push(Arc::new(zero::NegativeZero));
     builder.with_analyzer_rules(rules).with_physical_optimizer_rule(Arc::new(yielding::Yielding))
+}
+
+/// Changes the expressions of one node of a plan, from the leaves up. Its columns keep their names.
+fn rewrite(
+    plan: LogicalPlan,
+    change: impl Fn(Expr) -> DfResult<Transformed<Expr>>,
+) -> DfResult<Transformed<LogicalPlan>> {
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(expr.transform_up(&change)?.update_data(|expr| name.restore(expr)))
+    })
 }
 
 /// Puts checks before the functions that need them.

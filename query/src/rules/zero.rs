@@ -25,6 +25,8 @@ use datafusion::{
     scalar::ScalarValue,
 };
 
+use super::rewrite;
+
 #[derive(Debug)]
 pub(super) struct NegativeZero;
 
@@ -43,11 +45,7 @@ fn of_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(plan));
     }
     let schema = merge_schema(&plan.inputs());
-    let names = NamePreserver::new(&plan);
-    let changed = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        Ok(expr.transform_up(|expr| of_expr(expr, &schema))?.update_data(|expr| name.restore(expr)))
-    })?;
+    let changed = rewrite(plan, |expr| of_expr(expr, &schema))?;
     let plan = changed.data;
     match plan {
         LogicalPlan::Join(join) => Ok(Transformed::yes(LogicalPlan::Join(join_keys(join)?))),
