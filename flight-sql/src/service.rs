@@ -15,7 +15,7 @@ use skein_query::{Engine, Session};
 
 use crate::{
     ActionCreatePreparedStatementResult, Call, Error, Ingest, Options, PutOutcome, PutStream, Result, ServerFacts,
-    command::MetadataTables,
+    command::{MetadataTables, limited},
     encoding::Encoding,
     request::{self, Metadata, Put, Request},
     statement::{Background, Running, Statements},
@@ -137,16 +137,18 @@ impl FlightSql {
     /// For tickets that are forged, expired or another principal's; those of planning and of starting the query.
     pub async fn open(&self, call: impl Into<Call>, ticket: &Ticket) -> Result<Answer> {
         let session = &call.into();
+        let limit = session.delivery().row_limit;
         if TicketKey::is_ticket(&ticket.ticket) {
-            return self.open_signed(session, &ticket.ticket).await;
+            return Ok(limited(self.open_signed(session, &ticket.ticket).await?, limit));
         }
-        match Request::of_bytes("ticket", &ticket.ticket)? {
+        let answer = match Request::of_bytes("ticket", &ticket.ticket)? {
             Request::Sql(sql) => self.open_sql(session, &sql).await,
             Request::Prepared(handle) => self.open_prepared(session, &handle).await,
             Request::Table(parts) => self.open_table(session, &parts).await,
             Request::Metadata(command, _) => self.open_metadata(session, session.encoding(), command).await,
             Request::Wrapped(ticket) => self.open_signed(session, &ticket).await,
-        }
+        };
+        Ok(limited(answer?, limit))
     }
 
     async fn open_signed(&self, session: &Arc<Session>, ticket: &[u8]) -> Result<Answer> {
