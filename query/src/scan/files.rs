@@ -18,10 +18,11 @@ use datafusion::{
 };
 use object_store::{ObjectMeta, path::Path};
 use parking_lot::Mutex;
-use skein_catalog::{Dataset, Snapshot, field_id};
+use skein_catalog::{DataFile, Dataset, Snapshot, field_id};
 use skein_model::{DatasetId, FileId, Version};
 
 use super::{
+    deletes::{Marked, Selections},
     reader::{DataFileId, SmallFiles},
     statistics,
 };
@@ -34,6 +35,8 @@ const REMEMBERED: usize = 256;
 pub(crate) struct SnapshotFiles {
     /// The table's columns inside the engine: strings and bytes as views, no field ids.
     pub(super) schema: SchemaRef,
+    /// The files as the catalog knows them.
+    pub(super) records: Arc<[Arc<DataFile>]>,
     /// One per file, in the order of the snapshot, with statistics.
     pub(super) files: Vec<PartitionedFile>,
     /// Of all files together.
@@ -51,13 +54,14 @@ impl SnapshotFiles {
             .iter()
             .map(|file| {
                 let statistics = Arc::new(statistics::of_file(file, &schema, &ids));
-                PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes))
+                let planned = PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes))
                     .with_statistics(statistics)
-                    .with_extension(DataFileId(file.id))
+                    .with_extension(DataFileId(file.id));
+                if file.deletes.is_some() { planned.with_extension(Marked(Arc::clone(file))) } else { planned }
             })
             .collect();
         let statistics = merge(&files, &schema)?;
-        Ok(Self { schema, files, statistics, groups: OnceLock::new() })
+        Ok(Self { schema, records: Arc::clone(&snapshot.files), files, statistics, groups: OnceLock::new() })
     }
 
     /// All files, in at most `partitions` groups of about the same size. Large files are cut where they are larger than
@@ -107,6 +111,7 @@ fn object_meta(dataset: &Dataset, file: FileId, bytes: u64) -> ObjectMeta {
 pub(crate) struct SnapshotCache {
     snapshots: Mutex<HashMap<(DatasetId, Version), Arc<SnapshotFiles>>>,
     pub(super) small_files: SmallFiles,
+    pub(super) selections: Selections,
 }
 
 impl SnapshotCache {

@@ -19,26 +19,57 @@ use datafusion::{
     physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
 use skein_catalog::{Dataset, Snapshot};
+use skein_model::Version;
 
 use super::{
     SnapshotCache,
+    deletes::Selections,
     files::{self, SnapshotFiles},
     pruning,
     reader::{Readers, SmallFiles},
 };
 
 /// One snapshot of a dataset.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SnapshotTable {
     dataset: Dataset,
-    files: Arc<SnapshotFiles>,
+    version: Version,
+    is_fixed: bool,
+    pub(super) files: Arc<SnapshotFiles>,
     small_files: SmallFiles,
+    pub(super) selections: Selections,
 }
 
 impl SnapshotTable {
     pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
         let files = cache.get(&dataset, snapshot)?;
-        Ok(Self { dataset, files, small_files: cache.small_files.clone() })
+        let (small_files, selections) = (cache.small_files.clone(), cache.selections.clone());
+        Ok(Self { dataset, version: snapshot.version, is_fixed: false, files, small_files, selections })
+    }
+
+    /// The same, for a statement that asked for this very version.
+    pub(crate) fn fixed(self) -> Self {
+        Self { is_fixed: true, ..self }
+    }
+
+    /// Whether the statement asked for this very version.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.is_fixed
+    }
+
+    /// The table's columns as the engine sees them.
+    pub(crate) fn columns(&self) -> &SchemaRef {
+        &self.files.schema
+    }
+
+    /// The dataset.
+    pub(crate) fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The version it reads.
+    pub(crate) fn version(&self) -> Version {
+        self.version
     }
 
     /// Bytes of all its files.
@@ -75,7 +106,7 @@ impl SnapshotTable {
         Ok((files::group(some, partitions, min_bytes), statistics))
     }
 
-    fn plan(
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&[usize]>,
@@ -88,29 +119,48 @@ impl SnapshotTable {
             let schema = project_schema(&self.files.schema, projection.as_ref())?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
+        let readers = Arc::new(self.readers(state, !filters.is_empty())?);
+        let groups = self.selections.attach(groups, &self.dataset, &readers).await?;
+        let scan = self
+            .scan_of(state, readers, groups)?
+            .with_statistics(statistics)
+            .with_projection_indices(projection)?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+
+    /// What its files are read with; `choosing`: only rows with certain values are wanted.
+    pub(super) fn readers(&self, state: &dyn Session, choosing: bool) -> DfResult<Readers> {
+        let runtime = state.runtime_env();
+        let cached = CachedParquetFileReaderFactory::new(
+            runtime.object_store(&self.url()?)?,
+            runtime.cache_manager.get_file_metadata_cache(),
+        );
+        Ok(Readers::new(cached, self.small_files.clone(), choosing))
+    }
+
+    /// A scan of these files.
+    pub(super) fn scan_of(
+        &self,
+        state: &dyn Session,
+        readers: Arc<Readers>,
+        groups: Vec<FileGroup>,
+    ) -> DfResult<FileScanConfigBuilder> {
         let mut options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
         // The writer makes none; looking for them has a cost.
         options.global.bloom_filter_on_read = false;
-        let url = ObjectStoreUrl::parse(self.dataset.bucket().store_url())?;
-        let runtime = state.runtime_env();
-        let cached = CachedParquetFileReaderFactory::new(
-            runtime.object_store(&url)?,
-            runtime.cache_manager.get_file_metadata_cache(),
-        );
-        let readers = Readers::new(cached, self.small_files.clone(), !filters.is_empty());
         let source = ParquetSource::new(TableSchema::new(self.files.schema.clone(), vec![]))
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(readers));
-        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(statistics)
-            .with_projection_indices(projection)?
-            .with_limit(limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(scan))
+            .with_parquet_file_reader_factory(readers);
+        Ok(FileScanConfigBuilder::new(self.url()?, Arc::new(source)).with_file_groups(groups))
+    }
+
+    fn url(&self) -> DfResult<ObjectStoreUrl> {
+        ObjectStoreUrl::parse(self.dataset.bucket().store_url())
     }
 }
 
@@ -143,12 +193,12 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        self.plan(state, projection.map(Vec::as_slice), filters, limit)
+        self.plan(state, projection.map(Vec::as_slice), filters, limit).await
     }
 
     async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> DfResult<ScanResult> {
         let filters = args.filters().unwrap_or_default();
-        Ok(self.plan(state, args.projection(), filters, args.limit())?.into())
+        Ok(self.plan(state, args.projection(), filters, args.limit()).await?.into())
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod ddl;
+mod delete;
 mod external;
 mod insert;
 mod limits;
@@ -15,4 +16,5 @@ mod select;
 mod support;
 mod temp;
 mod time_travel;
+mod update;
 mod views;
