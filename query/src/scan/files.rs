@@ -23,6 +23,7 @@ use skein_model::{DatasetId, FileId, Version};
 
 use super::{
     deletes::{Marked, Selections},
+    part::Extent,
     reader::{DataFileId, SmallFiles},
     statistics,
 };
@@ -41,6 +42,8 @@ pub(crate) struct SnapshotFiles {
     pub(super) files: Vec<PartitionedFile>,
     /// Of all files together.
     pub(super) statistics: Statistics,
+    /// How large each is.
+    pub(super) extents: Vec<Extent>,
     /// All files in groups, for the first number of partitions that was asked for (which is the server's).
     groups: OnceLock<(usize, Vec<FileGroup>)>,
 }
@@ -61,7 +64,10 @@ impl SnapshotFiles {
             })
             .collect();
         let statistics = merge(&files, &schema)?;
-        Ok(Self { schema, records: Arc::clone(&snapshot.files), files, statistics, groups: OnceLock::new() })
+        let extents = snapshot.files.iter();
+        let extents = extents.map(|file| Extent { bytes: file.bytes, row_groups: file.row_groups.into() }).collect();
+        let records = Arc::clone(&snapshot.files);
+        Ok(Self { schema, records, files, statistics, extents, groups: OnceLock::new() })
     }
 
     /// All files, in at most `partitions` groups of about the same size. Large files are cut where they are larger than

@@ -2,6 +2,7 @@
 
 mod deletes;
 mod files;
+mod part;
 mod positions;
 mod pruning;
 mod reader;
