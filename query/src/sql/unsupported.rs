@@ -9,7 +9,7 @@ pub(crate) fn refuse(statement: &Statement) -> Error {
     let (name, instead) = match statement {
         Statement::Update(_) => ("UPDATE inside of a query", ALONE),
         Statement::Delete(_) => ("DELETE inside of a query", ALONE),
-        Statement::Merge(_) => ("MERGE", "use UPDATE and INSERT"),
+        Statement::Merge(_) => ("MERGE inside of a query", ALONE),
         Statement::AlterTable(_) => ("ALTER TABLE", "use CREATE OR REPLACE TABLE ... AS SELECT"),
         Statement::AlterView { .. } => ("ALTER VIEW", "use CREATE OR REPLACE VIEW"),
         Statement::StartTransaction { .. } => ("BEGIN", TRANSACTION),

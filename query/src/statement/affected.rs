@@ -11,6 +11,10 @@ use datafusion::{
     },
     datasource::{provider_as_source, source_as_provider},
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan},
+    sql::{
+        parser::Statement as DfStatement,
+        sqlparser::ast::{Expr as SqlExpr, SelectItem, SetExpr, Statement, TableWithJoins},
+    },
 };
 use futures::{StreamExt, stream};
 use skein_catalog::{At, Change, DataFile, Dataset, Entry, FileDeletes, Operation, Removed, RowSet};
@@ -21,6 +25,7 @@ use crate::{
     Engine, Error, Result,
     names::Scope,
     scan::{FILE, PositionedTable, ROW, SnapshotTable},
+    sql,
 };
 
 /// How often a statement is run when others change the same files meanwhile.
@@ -51,6 +56,25 @@ pub(super) async fn dataset(engine: &Engine, name: &TableName, verb: &str) -> Re
             "'{name}' is an external table and read-only; CREATE TABLE ... AS SELECT makes a dataset of it"
         ))),
     }
+}
+
+/// `SELECT ... FROM ... WHERE ...`; `items`: everything when `None`.
+pub(super) fn query(
+    from: Vec<TableWithJoins>,
+    condition: Option<SqlExpr>,
+    items: Option<Vec<SelectItem>>,
+) -> Result<DfStatement> {
+    let mut query = sql::parse("SELECT * FROM t")?;
+    if let DfStatement::Statement(statement) = &mut query
+        && let Statement::Query(query) = statement.as_mut()
+        && let SetExpr::Select(select) = query.body.as_mut()
+    {
+        (select.from, select.selection) = (from, condition);
+        if let Some(items) = items {
+            select.projection = items;
+        }
+    }
+    Ok(query)
 }
 
 /// A plan that reads one dataset, with the places of its rows. Subqueries stay as they are.

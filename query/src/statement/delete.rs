@@ -3,9 +3,8 @@
 use datafusion::{
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
     sql::{
-        parser::Statement as DfStatement,
         planner::object_name_to_table_reference,
-        sqlparser::ast::{Delete as Ast, FromTable, SetExpr, Statement, TableFactor, TableWithJoins},
+        sqlparser::ast::{Delete as Ast, FromTable, TableFactor, TableWithJoins},
     },
 };
 use futures::StreamExt;
@@ -17,7 +16,7 @@ use super::{
     affected::{self, Fresh},
     rows,
 };
-use crate::{Error, Result, UpdateCount, names::Scope, sql};
+use crate::{Error, Result, UpdateCount, names::Scope};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Delete {
@@ -52,19 +51,7 @@ pub(crate) async fn plan(scope: &Scope, delete: Ast) -> Result<Update> {
     let target = affected::target(scope, &object_name_to_table_reference(name, normalise)?, VERB).await?;
     let Some(condition) = delete.selection else { return Ok(Update::Delete(Delete { target, input: None })) };
     // As a query it can use aliases and subqueries like one.
-    let mut query = sql::parse("SELECT * FROM t WHERE true")?;
-    let select = match &mut query {
-        DfStatement::Statement(statement) => match statement.as_mut() {
-            Statement::Query(query) => match query.body.as_mut() {
-                SetExpr::Select(select) => Some(select),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
-    };
-    let Some(select) = select else { return Err(Error::Invalid("DELETE could not be planned".to_owned())) };
-    (select.from, select.selection) = (from, Some(condition));
+    let query = affected::query(from, Some(condition), None)?;
     let LogicalPlan::Projection(planned) = scope.plan(query).await? else {
         return Err(Error::Invalid("the condition of DELETE looks at one row at a time; use a subquery".to_owned()));
     };

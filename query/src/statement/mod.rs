@@ -1,7 +1,7 @@
 //! Statements that change something, one file each.
 
 mod affected;
-mod conform;
+pub(crate) mod conform;
 mod copy;
 mod create_table;
 pub(crate) mod definition;
@@ -9,6 +9,7 @@ mod delete;
 mod drop;
 mod external;
 mod insert;
+mod merge;
 mod rows;
 mod schema;
 mod set;
@@ -28,6 +29,7 @@ pub(crate) use self::{
     drop::plan as drop,
     external::plan as create_external,
     insert::plan as insert,
+    merge::plan as merge,
     schema::create as create_schema,
     set::{plan as set, reset},
     truncate::plan as truncate,
@@ -43,6 +45,7 @@ pub(crate) enum Update {
     Insert(insert::Insert),
     Delete(delete::Delete),
     Modify(update::Modify),
+    Merge(merge::Merge),
     Truncate(truncate::Truncate),
     Copy(copy::Copy),
     CreateView(view::CreateView),
@@ -87,6 +90,7 @@ impl Update {
             Self::Insert(insert) => Some(&insert.input),
             Self::Delete(delete) => delete.input.as_ref(),
             Self::Modify(update) => Some(&update.input),
+            Self::Merge(merge) => Some(&merge.input),
             Self::Copy(copy) => Some(&copy.input),
             Self::Truncate(_)
             | Self::CreateView(_)
@@ -105,6 +109,7 @@ impl Update {
             Self::Insert(insert) => Some(&mut insert.input),
             Self::Delete(delete) => delete.input.as_mut(),
             Self::Modify(update) => Some(&mut update.input),
+            Self::Merge(merge) => Some(&mut merge.input),
             Self::Copy(copy) => Some(&mut copy.input),
             _ => None,
         };
@@ -136,6 +141,7 @@ impl Update {
             Self::Insert(insert) => insert.run(running).await,
             Self::Delete(delete) => delete.run(running).await,
             Self::Modify(update) => update.run(running).await,
+            Self::Merge(merge) => merge.run(running).await,
             Self::Truncate(truncate) => truncate.run(running).await,
             Self::Copy(copy) => copy.run(running).await,
             Self::CreateView(create) => create.run(running).await,
