@@ -57,10 +57,7 @@ impl SnapshotFiles {
             .iter()
             .map(|file| {
                 let statistics = Arc::new(statistics::of_file(file, &schema, &ids));
-                let planned = PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes))
-                    .with_statistics(statistics)
-                    .with_extension(DataFileId(file.id));
-                if file.deletes.is_some() { planned.with_extension(Marked(Arc::clone(file))) } else { planned }
+                planned(dataset, file).with_statistics(statistics)
             })
             .collect();
         let statistics = merge(&files, &schema)?;
@@ -98,6 +95,13 @@ pub(super) fn merge(files: &[PartitionedFile], schema: &SchemaRef) -> DfResult<S
         return Ok(none);
     }
     Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), schema)
+}
+
+/// A file as a scan takes it, without statistics.
+pub(super) fn planned(dataset: &Dataset, file: &Arc<DataFile>) -> PartitionedFile {
+    let planned = PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes));
+    let planned = planned.with_extension(DataFileId(file.id));
+    if file.deletes.is_some() { planned.with_extension(Marked(Arc::clone(file))) } else { planned }
 }
 
 /// The metadata that stands for a file. Files never change, so the time is their id's: the metadata cache compares it.

@@ -14,11 +14,11 @@ use datafusion::{
         table_schema::TableSchema,
     },
     error::Result as DfResult,
-    execution::object_store::ObjectStoreUrl,
+    execution::{SendableRecordBatchStream, TaskContext, object_store::ObjectStoreUrl},
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
-use skein_catalog::{Dataset, Snapshot};
+use skein_catalog::{DataFile, Dataset, Snapshot};
 use skein_model::Version;
 
 use super::{
@@ -155,6 +155,20 @@ impl SnapshotTable {
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(scan))
+    }
+
+    /// The live rows of some files, one file after the other. The files need not be part of the snapshot, but have its columns.
+    pub(crate) async fn read_in_order(
+        &self,
+        state: &dyn Session,
+        files: &[Arc<DataFile>],
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
+        let files = files.iter().map(|file| files::planned(&self.dataset, file)).collect();
+        let readers = Arc::new(self.readers(state, false)?);
+        let groups = self.selections.attach(vec![FileGroup::new(files)], &self.dataset, &readers).await?;
+        let scan = self.scan_of(state, readers, groups)?.with_preserve_order(true).build();
+        DataSourceExec::from_data_source(scan).execute(0, context)
     }
 
     /// What its files are read with; `choosing`: only rows with certain values are wanted.
