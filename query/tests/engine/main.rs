@@ -12,6 +12,7 @@ mod metadata;
 mod names;
 mod parameters;
 mod parts;
+mod progress;
 mod refused;
 mod reuse;
 mod scan;
