@@ -24,6 +24,8 @@ pub enum Operation {
     Resync,
     /// Nothing changed; files that no version refers to were about to be removed.
     Collect,
+    /// Nothing changed: a transaction that was about to change the dataset was given up.
+    Abort,
     /// The dataset was dropped; nothing follows.
     Drop,
 }
@@ -37,6 +39,7 @@ impl Operation {
             Self::Replace => "replace",
             Self::Resync => "resync",
             Self::Collect => "collect",
+            Self::Abort => "abort",
             Self::Drop => "drop",
         }
     }
@@ -86,6 +89,9 @@ pub struct SnapshotInfo {
     pub parent: Option<Version>,
     /// Unique to this commit attempt.
     pub commit_id: Ulid,
+    /// The transaction it was committed with, if that changed more than this dataset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<Ulid>,
 }
 
 /// One immutable version of a dataset.

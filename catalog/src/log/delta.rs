@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use skein_model::{DatasetId, FileId};
 
-use crate::{DataFile, SnapshotInfo, StoredSchema};
+use crate::{DataFile, Operation, SnapshotInfo, StoredSchema};
 
 /// What stands in `tables/<dataset>/log/<version>.json`. The commit id in `info` makes it unlike any other attempt's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,12 +39,32 @@ pub(crate) struct Delta {
     pub(crate) added: Vec<Arc<DataFile>>,
 }
 
+impl Delta {
+    /// What is left of it when the transaction it belongs to was given up. Its counts are those of the version before, which
+    /// [`State`](super::State) fills in.
+    pub(crate) fn voided(self) -> Self {
+        Self {
+            format: self.format,
+            dataset: self.dataset,
+            info: SnapshotInfo { operation: Operation::Abort, idempotency_key: None, ..self.info },
+            schema_id: self.schema_id,
+            last_field_id: self.last_field_id,
+            schema: None,
+            properties: BTreeMap::new(),
+            collected_before: None,
+            removed_all: false,
+            removed: Vec::new(),
+            added: Vec::new(),
+        }
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use arrow_schema::{DataType, Field, Schema};
 
     use super::*;
-    use crate::{Operation, fingerprint, golden, schema::assign, stats::tests::file_with_everything};
+    use crate::{fingerprint, golden, schema::assign, stats::tests::file_with_everything};
 
     pub(in crate::log) fn schema() -> StoredSchema {
         let fields = vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)];
@@ -72,6 +92,7 @@ pub(super) mod tests {
                 idempotency_key: None,
                 parent: None,
                 commit_id: "01JC0000000000000000000011".parse().unwrap(),
+                transaction: None,
             },
             schema_id: 1,
             last_field_id: 2,
@@ -139,8 +160,16 @@ pub(super) mod tests {
         Delta { info, schema: None, removed_all: false, collected_before, ..replace }
     }
 
+    /// An append that counts if its transaction was committed.
+    pub(in crate::log) fn intent() -> Delta {
+        let append = append();
+        let transaction = Some("01JC0000000000000000000099".parse().unwrap());
+        Delta { format: 2, info: SnapshotInfo { transaction, ..append.info }, ..append }
+    }
+
     #[test]
     fn the_format_is_the_one_on_file() {
+        golden::check("log_intent", &intent());
         golden::check("log_create", &create());
         golden::check("log_append", &append());
         golden::check("log_replace", &replace());

@@ -11,7 +11,7 @@ use super::layout::{Role, key, role};
 use crate::{
     Dataset, Operation, Result,
     log::{Checkpoint, Delta, delta_key},
-    persisted::{decode, decode_large},
+    persisted::decode_large,
 };
 
 /// Entries read at a time.
@@ -68,7 +68,7 @@ pub(super) async fn dropped_at(bucket: &Bucket, objects: &[ObjectMeta]) -> Resul
     let entry = newest(objects, Role::entry);
     if let Some((_, key)) = entry
         && let Some(bytes) = bucket.get_opt(key).await?
-        && let Ok(delta) = decode::<Delta>(bucket, key, &bytes)
+        && let Ok(delta) = decode_large::<Delta>(bucket, key, bytes).await
         && delta.info.operation == Operation::Drop
     {
         return Ok(Some(delta.info.timestamp));
