@@ -6,10 +6,11 @@ use skein_storage::Bucket;
 
 use crate::{Error, Result};
 
-/// The newest format of every object this version writes, and the newest it reads.
+/// The format of every object that says nothing a first reader would not understand.
 pub(crate) const FORMAT: u32 = 1;
-/// The newest format of a dataset's log, and the newest that is read. An entry that depends on a transaction's outcome has it.
-pub(crate) const LOG_FORMAT: u32 = 2;
+/// The format of log entries and checkpoints with deleted rows, or that depend on the outcome of a transaction: whoever does
+/// not know of those must not read on.
+pub(crate) const FORMAT_DELETES: u32 = 2;
 /// From this size on, decoding is moved off the async threads.
 const LARGE: usize = 1 << 18;
 
@@ -51,16 +52,16 @@ fn decode_up_to<T: DeserializeOwned>(newest: u32, bucket: &Bucket, key: &str, by
     serde_json::from_slice(bytes).map_err(damaged)
 }
 
-/// As [`decode`], for objects of a log, which can be large: taking one apart does not hold up other tasks.
-pub(crate) async fn decode_large<T>(bucket: &Bucket, key: &str, bytes: Bytes) -> Result<T>
+/// Reads an object of a log, without holding up other tasks while a large one is taken apart.
+pub(crate) async fn decode_log<T>(bucket: &Bucket, key: &str, bytes: Bytes) -> Result<T>
 where
     T: DeserializeOwned + Send + 'static,
 {
     if bytes.len() < LARGE {
-        return decode_up_to(LOG_FORMAT, bucket, key, &bytes);
+        return decode_up_to(FORMAT_DELETES, bucket, key, &bytes);
     }
     let (bucket, key) = (bucket.clone(), key.to_owned());
-    tokio::task::spawn_blocking(move || decode_up_to(LOG_FORMAT, &bucket, &key, &bytes))
+    tokio::task::spawn_blocking(move || decode_up_to(FORMAT_DELETES, &bucket, &key, &bytes))
         .await
         .map_err(|e| Error::Internal(format!("decoding was interrupted: {e}")))?
 }

@@ -177,7 +177,10 @@ async fn savepoints_take_back_what_came_after() {
     assert_eq!(transaction.release(second).unwrap_err().kind(), ErrorKind::NotFound, "it is used up");
     assert_eq!(transaction.find_savepoint("one"), Some(first));
     transaction.rollback_to(first, true).unwrap();
-    assert_eq!((rows(&inside, "a").await, exists(&inside, "new").await, exists(&inside, "old").await), (1, false, true));
+    assert_eq!(
+        (rows(&inside, "a").await, exists(&inside, "new").await, exists(&inside, "old").await),
+        (1, false, true)
+    );
     append(&inside, "a", 1000).await;
     transaction.rollback_to(first, true).unwrap();
     append(&inside, "a", 2000).await;
@@ -210,7 +213,8 @@ async fn tables_are_made_replaced_and_dropped_with_it() {
     let (replaced, gone) = (dataset(&catalog, "replaced").await, dataset(&catalog, "gone").await);
     transaction.commit().await.unwrap();
 
-    for catalog in [catalog.clone(), Catalog::open(catalog.buckets().clone(), CatalogOptions::default()).await.unwrap()] {
+    for catalog in [catalog.clone(), Catalog::open(catalog.buckets().clone(), CatalogOptions::default()).await.unwrap()]
+    {
         assert_eq!((rows(&catalog, "made").await, rows(&catalog, "kept").await), (7, 1));
         assert_eq!((rows(&catalog, "replaced").await, exists(&catalog, "gone").await), (0, false));
     }

@@ -70,7 +70,8 @@ enum Step {
 }
 
 fn script() -> impl Strategy<Value = Script> {
-    let step = prop_oneof![6 => Just(Step::Append), 2 => Just(Step::Replace), 1 => Just(Step::Undone), 1 => Just(Step::Make)];
+    let step =
+        prop_oneof![6 => Just(Step::Append), 2 => Just(Step::Replace), 1 => Just(Step::Undone), 1 => Just(Step::Make)];
     let steps = vec((0..TABLES.len(), step), 1..5);
     (steps, prop::bool::weighted(0.1), 0..20_u8).prop_map(|(steps, rollback, pause)| Script { steps, rollback, pause })
 }
@@ -281,7 +282,8 @@ async fn check(cold: &Catalog, told: &[Told], seen: &[BTreeMap<&'static str, BTr
         }
     }
     for (index, by) in told.iter().enumerate() {
-        let there: Vec<bool> = by.changes.keys().map(|table| order.get(table).is_some_and(|o| o.contains(&index))).collect();
+        let there: Vec<bool> =
+            by.changes.keys().map(|table| order.get(table).is_some_and(|o| o.contains(&index))).collect();
         assert!(there.iter().all(|is| *is == there[0]), "a part of it is there: {by:?}");
         let made = match &by.makes {
             Some(made) => Some(dataset(cold, made).await.is_some()),
@@ -291,7 +293,9 @@ async fn check(cold: &Catalog, told: &[Told], seen: &[BTreeMap<&'static str, BTr
             match by.outcome {
                 Outcome::Committed => assert!(is, "acknowledged and not there: {by:?}"),
                 Outcome::Refused => assert!(!is, "refused and there: {by:?}"),
-                Outcome::Unknown => assert!(made.is_none_or(|made| there.first().is_none_or(|is| *is == made)), "{by:?}"),
+                Outcome::Unknown => {
+                    assert!(made.is_none_or(|made| there.first().is_none_or(|is| *is == made)), "{by:?}")
+                }
             }
         }
     }

@@ -295,6 +295,7 @@ impl Catalog {
             removed_all: false,
             removed: Vec::new(),
             added: Vec::new(),
+            deletes: Vec::new(),
         }
     }
 }

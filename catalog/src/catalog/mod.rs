@@ -13,13 +13,9 @@ use chrono::{DateTime, Utc};
 use skein_model::{DatasetId, TableName};
 use skein_storage::{Bucket, Buckets};
 
-pub(crate) use self::{create::contended, drop::check_kind};
 pub use self::options::{Actor, CatalogOptions};
-use crate::{
-    Accounts, Dataset, Documents, Error, Result, Transaction,
-    dataset::Shared,
-    transaction::Outcomes,
-};
+pub(crate) use self::{create::contended, drop::check_kind};
+use crate::{Accounts, Dataset, Documents, Error, Result, Transaction, dataset::Shared, transaction::Outcomes};
 
 /// Datasets whose newest state is kept in memory.
 const OPEN_DATASETS: u64 = 4096;

@@ -43,12 +43,7 @@ struct Known {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        bucket: Bucket,
-        dataset: DatasetId,
-        outcomes: Outcomes,
-        options: &crate::CatalogOptions,
-    ) -> Self {
+    pub(crate) fn new(bucket: Bucket, dataset: DatasetId, outcomes: Outcomes, options: &crate::CatalogOptions) -> Self {
         Self {
             reader: LogReader { bucket, dataset, outcomes },
             clock: Arc::clone(&options.clock),

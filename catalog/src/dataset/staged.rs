@@ -1,16 +1,16 @@
 //! Changes of a dataset that are not committed yet: what it looks like with them, and what all of them are as one change.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use skein_model::Version;
 
 use super::{
     Dataset,
-    change::{Change, Prepared, Proposal},
+    change::{Change, Prepared, Proposal, Removed},
 };
 use crate::{
-    Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo,
+    Actor, DataFile, Error, FileDeletes, Operation, Result, Snapshot, SnapshotInfo,
     log::{Delta, State},
     schema::without_schema_id,
 };
@@ -107,7 +107,8 @@ impl Staged {
         let did = |operation: Operation| self.steps.iter().all(|(delta, _)| delta.info.operation == operation);
         let idempotency_key = self.steps.iter().find_map(|(delta, _)| delta.info.idempotency_key.clone());
         if did(Operation::Append) {
-            let added = self.steps.iter().flat_map(|(delta, _)| &delta.added).map(|file| DataFile::clone(file)).collect();
+            let added =
+                self.steps.iter().flat_map(|(delta, _)| &delta.added).map(|file| DataFile::clone(file)).collect();
             let change = Change { idempotency_key, ..Change::append(added) };
             return Proposal::new(change, actor, table).map(Some);
         }
@@ -122,7 +123,39 @@ impl Staged {
             };
             return Ok(Some(Proposal::new(change, actor, table)?.assigned_up_to(self.state.last_field_id())));
         }
-        let operation = self.steps.last().map_or(Operation::Append, |(delta, _)| delta.info.operation);
-        Err(Error::Unimplemented(format!("'{operation}' cannot be a part of a transaction; do it outside of one")))
+        if last.schema_id != base.schema_id {
+            let reason = "a change of columns that keeps rows cannot be a part of a transaction; do it outside of one";
+            return Err(Error::Unimplemented(reason.to_owned()));
+        }
+        let change = Change { idempotency_key, ..self.difference(base, last) };
+        Proposal::new(change, actor, table).map(Some)
+    }
+
+    /// What takes rows from the base, and adds rows, so that the last snapshot is reached.
+    fn difference(&self, base: &Snapshot, last: &Snapshot) -> Change {
+        let mut before: HashMap<_, _> = base.files.iter().map(|file| (file.id, file)).collect();
+        let (mut added, mut deletes) = (Vec::new(), Vec::new());
+        for file in last.files.iter() {
+            match (before.remove(&file.id), &file.deletes) {
+                (None, _) => added.push(DataFile::clone(file)),
+                (Some(old), Some(record)) if old.deletes_id() != Some(record.id) => {
+                    deletes.push(FileDeletes { file: file.id, replaces: old.deletes_id(), deletes: record.clone() });
+                }
+                _ => {}
+            }
+        }
+        let removed = base.files.iter().filter(|file| before.contains_key(&file.id));
+        let operations = || self.steps.iter().map(|(delta, _)| delta.info.operation);
+        let more_than_added = operations().filter(|operation| *operation != Operation::Append);
+        Change {
+            // The one with the strictest check, else the newest.
+            operation: more_than_added
+                .max_by_key(|operation| *operation == Operation::Merge)
+                .unwrap_or(Operation::Delete),
+            removed: removed.map(|file| Removed::from(file.as_ref())).collect(),
+            deletes,
+            read_version: Some(base.version),
+            ..Change::append(added)
+        }
     }
 }

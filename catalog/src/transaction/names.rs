@@ -121,8 +121,7 @@ impl Transaction {
                 id: dataset.id(),
                 bucket: dataset.bucket().name().to_owned(),
             });
-            let target =
-                Target::Pending { transaction: self.id, before: Box::new(current), after: Box::new(after) };
+            let target = Target::Pending { transaction: self.id, before: Box::new(current), after: Box::new(after) };
             if catalog.set_target(name, version, schema_id, target, &self.actor).await? {
                 catalog.keep_schema(name.schema(), schema_id).await?;
                 return match &change.after {
