@@ -36,4 +36,4 @@ pub use schema::{
 };
 pub use snapshot::{Operation, Snapshot, SnapshotInfo};
 pub use stats::{ColumnStats, DataFile, StatValue};
-pub use transaction::Transaction;
+pub use transaction::{CommitId, SavepointId, Transaction, TransactionId};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use skein_model::{DatasetId, Version};
 use ulid::Ulid;
 
-use crate::DataFile;
+use crate::{CommitId, DataFile};
 
 /// What a snapshot did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -159,6 +159,11 @@ impl Snapshot {
     /// SHA-256 of the columns' canonical form, in hex.
     pub fn fingerprint(&self) -> String {
         self.info.schema_fingerprint.clone()
+    }
+
+    /// What tells it from every other snapshot, those of transactions that are not committed too.
+    pub fn commit_id(&self) -> CommitId {
+        self.info.commit_id
     }
 
     /// The columns as clients see them: without field ids.

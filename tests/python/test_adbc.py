@@ -201,7 +201,7 @@ ERRORS = {
     "two statements": ("SELECT 1; SELECT 2", "InvalidArgument"),
     "a reserved schema": ("CREATE TABLE system.mine (a INT)", "InvalidArgument"),
     "delete": ("DELETE FROM t", "Unimplemented"),
-    "begin": ("BEGIN", "Unimplemented"),
+    "commit without begin": ("COMMIT", "InvalidArgument"),
 }
 
 

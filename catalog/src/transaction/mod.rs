@@ -22,6 +22,13 @@ use crate::{
     log::State,
 };
 
+/// What tells a transaction from all others, of other servers too.
+pub type TransactionId = Ulid;
+/// What tells a mark in a transaction from all others.
+pub type SavepointId = Ulid;
+/// What tells one state of a dataset from all others: those of transactions that are not committed may have the same version.
+pub type CommitId = Ulid;
+
 /// Changes that become visible together. Dropping it rolls it back.
 ///
 /// ```
@@ -68,7 +75,7 @@ impl Catalog {
 
 impl Transaction {
     /// Its id, unique across processes.
-    pub fn id(&self) -> Ulid {
+    pub fn id(&self) -> TransactionId {
         self.id
     }
 
@@ -91,7 +98,7 @@ impl Transaction {
     ///
     /// # Errors
     /// [`Error::NotFound`] when the transaction has ended.
-    pub fn savepoint(&self, name: &str) -> Result<Ulid> {
+    pub fn savepoint(&self, name: &str) -> Result<SavepointId> {
         let mut work = self.open()?;
         work.check_room()?;
         let id = Ulid::new();
@@ -101,7 +108,7 @@ impl Transaction {
     }
 
     /// The newest mark of that name.
-    pub fn find_savepoint(&self, name: &str) -> Option<Ulid> {
+    pub fn find_savepoint(&self, name: &str) -> Option<SavepointId> {
         self.work.lock().savepoints.iter().rev().find(|savepoint| savepoint.name == name).map(|savepoint| savepoint.id)
     }
 
@@ -109,7 +116,7 @@ impl Transaction {
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such mark, or the transaction has ended.
-    pub fn rollback_to(&self, savepoint: Ulid, keep: bool) -> Result<()> {
+    pub fn rollback_to(&self, savepoint: SavepointId, keep: bool) -> Result<()> {
         let mut work = self.open()?;
         let at = work.find(savepoint)?;
         work.restore(at);
@@ -121,7 +128,7 @@ impl Transaction {
     ///
     /// # Errors
     /// As [`Transaction::rollback_to`].
-    pub fn release(&self, savepoint: Ulid) -> Result<()> {
+    pub fn release(&self, savepoint: SavepointId) -> Result<()> {
         let mut work = self.open()?;
         let at = work.find(savepoint)?;
         work.savepoints.truncate(at);

@@ -13,10 +13,8 @@ pub(crate) fn refuse(statement: &Statement) -> Error {
         Statement::Truncate(_) => ("TRUNCATE", "use DROP TABLE and CREATE TABLE, or INSERT OVERWRITE with no rows"),
         Statement::AlterTable(_) => ("ALTER TABLE", "use CREATE OR REPLACE TABLE ... AS SELECT"),
         Statement::AlterView { .. } => ("ALTER VIEW", "use CREATE OR REPLACE VIEW"),
-        Statement::StartTransaction { .. } => ("BEGIN", TRANSACTION),
-        Statement::Commit { .. } => ("COMMIT", TRANSACTION),
-        Statement::Rollback { .. } => ("ROLLBACK", TRANSACTION),
-        Statement::Savepoint { .. } => ("SAVEPOINT", TRANSACTION),
+        Statement::StartTransaction { .. } => ("BEGIN with a modifier or a body", TRANSACTION),
+        Statement::Commit { .. } => ("COMMIT with a modifier", TRANSACTION),
         Statement::Prepare { .. } => ("PREPARE", PREPARED),
         Statement::Execute { .. } => ("EXECUTE", PREPARED),
         Statement::Deallocate { .. } => ("DEALLOCATE", PREPARED),
@@ -36,7 +34,7 @@ pub(crate) fn refuse(statement: &Statement) -> Error {
 }
 
 const REWRITE: &str = "write the rows you want with CREATE OR REPLACE TABLE ... AS SELECT or INSERT OVERWRITE";
-const TRANSACTION: &str = "every statement commits by itself, all of it or nothing";
+const TRANSACTION: &str = "use BEGIN, then statements one by one, then COMMIT or ROLLBACK";
 const PREPARED: &str = "use the prepared statements of your Flight SQL client";
 const ROLES: &str = "every user may read and write all tables in this version";
 

@@ -10,6 +10,7 @@ mod insert;
 mod rows;
 mod schema;
 mod set;
+mod transaction;
 mod view;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(crate) use self::{
     insert::plan as insert,
     schema::create as create_schema,
     set::{plan as set, reset},
+    transaction::plan as control,
     view::plan as create_view,
 };
 use crate::{Error, Parameter, Result, Session, UpdateCount, plan, registry::Run, session::Core};
@@ -40,6 +42,7 @@ pub(crate) enum Update {
     CreateSchema(schema::CreateSchema),
     Drop(drop::Drop),
     Set(set::Set),
+    Control(transaction::Control),
 }
 
 /// What a running change has at hand.
@@ -76,9 +79,12 @@ impl Update {
             Self::CreateTable(create) => create.input(),
             Self::Insert(insert) => Some(&insert.input),
             Self::Copy(copy) => Some(&copy.input),
-            Self::CreateView(_) | Self::CreateExternal(_) | Self::CreateSchema(_) | Self::Drop(_) | Self::Set(_) => {
-                None
-            }
+            Self::CreateView(_)
+            | Self::CreateExternal(_)
+            | Self::CreateSchema(_)
+            | Self::Drop(_)
+            | Self::Set(_)
+            | Self::Control(_) => None,
         }
     }
 
@@ -123,6 +129,7 @@ impl Update {
             Self::CreateSchema(create) => create.run(running).await,
             Self::Drop(drop) => drop.run(running).await,
             Self::Set(set) => set.run(running.session),
+            Self::Control(control) => control.run(running).await,
         }
     }
 }
