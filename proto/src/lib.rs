@@ -29,7 +29,8 @@ pub use v1::{
     BucketProbeRequest, BucketProbeResponse, CommandTicket, DatasetDropRequest, DatasetDropResponse, DatasetGcRequest,
     DatasetGcResponse, DatasetResyncRequest, DatasetResyncResponse, DatasetVerifyRequest, DatasetVerifyResponse,
     Encoding, Finding, IngestFileCommand, IngestMode, Pin, PreparedPayload, PutMetadata, QueryCancelRequest,
-    QueryCancelResponse, RejectedRow, StatementTicket, TicketPayload, TokenCreateRequest, TokenCreateResponse,
-    TokenRevokeRequest, TokenRevokeResponse, UserCreateRequest, UserCreateResponse, UserDeleteRequest,
-    UserDeleteResponse, UserSetPasswordRequest, UserSetPasswordResponse, ticket_payload::Kind as TicketKind,
+    QueryCancelResponse, RejectedRow, StatementPart, StatementTicket, TicketPayload, TokenCreateRequest,
+    TokenCreateResponse, TokenRevokeRequest, TokenRevokeResponse, UserCreateRequest, UserCreateResponse,
+    UserDeleteRequest, UserDeleteResponse, UserSetPasswordRequest, UserSetPasswordResponse,
+    ticket_payload::Kind as TicketKind,
 };

@@ -1,6 +1,7 @@
 //! The engine: what all sessions of a server share.
 
 mod runtime;
+mod shared_slots;
 mod slots;
 mod stores;
 
@@ -14,7 +15,8 @@ use parking_lot::Mutex;
 use skein_catalog::Catalog;
 use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA, Principal, QueryId, SessionId};
 
-use self::slots::Slots;
+pub(crate) use self::shared_slots::Slot;
+use self::{shared_slots::SharedSlots, slots::Slots};
 use crate::{EngineConfig, QueryInfo, Result, Session, SessionInfo, registry::Registry, rules, scan::SnapshotCache};
 
 /// What all sessions of a server share: the catalog, the memory pool, caches, the registry of queries. Cheap to clone.
@@ -30,6 +32,7 @@ struct Shared {
     template: SessionState,
     registry: Registry,
     slots: Slots,
+    shared_slots: SharedSlots,
     snapshots: SnapshotCache,
     sessions: Mutex<Vec<Weak<Session>>>,
 }
@@ -52,6 +55,7 @@ impl Engine {
             template,
             registry: Registry::default(),
             slots,
+            shared_slots: SharedSlots::default(),
             snapshots: SnapshotCache::default(),
             sessions: Mutex::default(),
         })))
@@ -112,6 +116,10 @@ impl Engine {
 
     pub(crate) fn slots(&self) -> &Slots {
         &self.0.slots
+    }
+
+    pub(crate) fn shared_slots(&self) -> &SharedSlots {
+        &self.0.shared_slots
     }
 
     pub(crate) fn snapshots(&self) -> &SnapshotCache {

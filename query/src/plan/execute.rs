@@ -11,6 +11,7 @@ use datafusion::{
 use super::{Planned, Query, UpdateCount, optimise};
 use crate::{
     Error, QueryStream, Result,
+    engine::Slot,
     registry::Run,
     session::Core,
     statement::{Running, Update},
@@ -25,13 +26,32 @@ pub(super) async fn query(planned: &Planned, query: &Query) -> Result<QueryStrea
         let core = &planned.core;
         let state = if query.is_small { &core.single } else { &core.state };
         let rows = match query.has_clock {
-            true => open_in(state, core, &optimise(core, &query.logical)?).await?,
-            false => open_in(state, core, &query.optimised).await?,
+            true => open_watched(state, core, &optimise(core, &query.logical)?).await?,
+            false => open_watched(state, core, &query.optimised).await?,
         };
+        Ok((rows, Slot::Own(slot)))
+    };
+    let started = until_cancelled(&run, outcome).await;
+    stream(planned, run, started)
+}
+
+/// As [`query`], for one part of a query, given as an optimised plan, in its order and on one core. The parts of one `group` share a slot.
+pub(super) async fn part(planned: &Planned, part: &LogicalPlan, group: &str) -> Result<QueryStream> {
+    let run = begin(planned);
+    let outcome = async {
+        let engine = planned.session.engine();
+        let slot = engine.shared_slots().acquire(group, engine.slots(), &run).await?;
+        run.started();
+        let rows = open_watched(&planned.core.single, &planned.core, part).await?;
         Ok((rows, slot))
     };
-    match until_cancelled(&run, outcome).await {
-        Ok((rows, slot)) => Ok(QueryStream::new(planned.schema.clone(), rows, run, slot)),
+    let started = until_cancelled(&run, outcome).await;
+    stream(planned, run, started)
+}
+
+fn stream(planned: &Planned, run: Run, started: Result<(Opened, Slot)>) -> Result<QueryStream> {
+    match started {
+        Ok(((rows, plan), slot)) => Ok(QueryStream::new(planned.schema.clone(), rows, plan, run, slot)),
         Err(error) => {
             run.failed(&error);
             Err(error)
@@ -84,7 +104,14 @@ pub(crate) async fn open(core: &Core, optimised: &LogicalPlan) -> Result<Sendabl
 }
 
 async fn open_in(state: &SessionState, core: &Core, optimised: &LogicalPlan) -> Result<SendableRecordBatchStream> {
+    Ok(open_watched(state, core, optimised).await?.0)
+}
+
+/// The rows of a plan, and the plan, which knows how far it is.
+type Opened = (SendableRecordBatchStream, Arc<dyn ExecutionPlan>);
+
+async fn open_watched(state: &SessionState, core: &Core, optimised: &LogicalPlan) -> Result<Opened> {
     let plan = physical(state, optimised).await?;
     let context = core.bulk.of(plan.as_ref()).unwrap_or(&core.task);
-    Ok(execute_stream(plan, Arc::clone(context))?)
+    Ok((execute_stream(Arc::clone(&plan), Arc::clone(context))?, plan))
 }

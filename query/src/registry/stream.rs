@@ -5,6 +5,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,14 +13,13 @@ use arrow::{
     array::{RecordBatch, RecordBatchOptions},
     datatypes::SchemaRef,
 };
-use datafusion::{error::Result as DfResult, execution::SendableRecordBatchStream};
+use datafusion::{error::Result as DfResult, execution::SendableRecordBatchStream, physical_plan::ExecutionPlan};
 use futures::{Stream, StreamExt};
 use skein_model::QueryId;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{Run, batch_bytes};
-use crate::{Error, Result};
+use super::{Progress, Run, batch_bytes};
+use crate::{Error, Result, engine::Slot};
 
 /// The rows of a running query. Dropping it cancels the work.
 pub struct QueryStream {
@@ -32,18 +32,20 @@ pub struct QueryStream {
 
 struct Work {
     rows: SendableRecordBatchStream,
-    _slot: OwnedSemaphorePermit,
+    plan: Arc<dyn ExecutionPlan>,
+    _slot: Slot,
 }
 
 impl QueryStream {
     pub(crate) fn new(
         schema: SchemaRef,
         rows: SendableRecordBatchStream,
+        plan: Arc<dyn ExecutionPlan>,
         run: Run,
-        slot: OwnedSemaphorePermit,
+        slot: Slot,
     ) -> Self {
         let stop = Box::pin(run.cancellation());
-        Self { schema, run, stop, work: Some(Work { rows, _slot: slot }) }
+        Self { schema, run, stop, work: Some(Work { rows, plan, _slot: slot }) }
     }
 
     /// The schema every batch has.
@@ -54,6 +56,11 @@ impl QueryStream {
     /// The run's id, as in `system.queries`.
     pub fn query_id(&self) -> QueryId {
         self.run.id()
+    }
+
+    /// How far it is; `None` when it has ended. Stays good while the stream is read elsewhere.
+    pub fn progress(&self) -> Option<Progress> {
+        self.work.as_ref().map(|work| Progress::of(&work.plan))
     }
 
     fn item(&mut self, next: std::thread::Result<Option<DfResult<RecordBatch>>>) -> Option<Result<RecordBatch>> {

@@ -22,6 +22,7 @@ use skein_catalog::{CommitId, Dataset, Snapshot, field_id};
 use skein_model::{DatasetId, FileId};
 
 use super::{
+    part::Extent,
     reader::{DataFileId, SmallFiles},
     statistics,
 };
@@ -38,6 +39,8 @@ pub(crate) struct SnapshotFiles {
     pub(super) files: Vec<PartitionedFile>,
     /// Of all files together.
     pub(super) statistics: Statistics,
+    /// How large each is.
+    pub(super) extents: Vec<Extent>,
     /// All files in groups, for the first number of partitions that was asked for (which is the server's).
     groups: OnceLock<(usize, Vec<FileGroup>)>,
 }
@@ -57,7 +60,9 @@ impl SnapshotFiles {
             })
             .collect();
         let statistics = merge(&files, &schema)?;
-        Ok(Self { schema, files, statistics, groups: OnceLock::new() })
+        let extents = snapshot.files.iter();
+        let extents = extents.map(|file| Extent { bytes: file.bytes, row_groups: file.row_groups.into() }).collect();
+        Ok(Self { schema, files, statistics, extents, groups: OnceLock::new() })
     }
 
     /// All files, in at most `partitions` groups of about the same size. Large files are cut where they are larger than

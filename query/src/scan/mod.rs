@@ -1,6 +1,7 @@
 //! Reading one pinned snapshot of a dataset.
 
 mod files;
+mod part;
 mod pruning;
 mod reader;
 mod statistics;

@@ -1,12 +1,12 @@
 //! A dataset at one version, as DataFusion sees it.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
-    common::{Statistics, config::TableParquetOptions, project_schema},
+    common::{Statistics, config::TableParquetOptions, project_schema, stats::Precision},
     datasource::{
         listing::PartitionedFile,
         physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory},
@@ -23,22 +23,42 @@ use skein_catalog::{Dataset, Snapshot};
 use super::{
     SnapshotCache,
     files::{self, SnapshotFiles},
-    pruning,
+    part, pruning,
     reader::{Readers, SmallFiles},
 };
 
 /// One snapshot of a dataset.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SnapshotTable {
     dataset: Dataset,
     files: Arc<SnapshotFiles>,
     small_files: SmallFiles,
+    /// Only this stretch of its files.
+    part: Option<Range<u64>>,
 }
 
 impl SnapshotTable {
     pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
         let files = cache.get(&dataset, snapshot)?;
-        Ok(Self { dataset, files, small_files: cache.small_files.clone() })
+        Ok(Self { dataset, files, small_files: cache.small_files.clone(), part: None })
+    }
+
+    /// Only the rows in a stretch of its files, laid end to end. Read in order, in one partition.
+    pub(crate) fn part(&self, stretch: Range<u64>) -> Self {
+        Self { part: Some(stretch), ..self.clone() }
+    }
+
+    /// At most `count` stretches of about the same size that are all of it.
+    pub(crate) fn cut(&self, count: usize) -> Vec<Range<u64>> {
+        part::cut(&self.files.extents, count)
+    }
+
+    /// How many rows it has, where that is known exactly.
+    pub(crate) fn rows(&self) -> Option<usize> {
+        match self.files.statistics.num_rows {
+            Precision::Exact(rows) => Some(rows),
+            _ => None,
+        }
     }
 
     /// Bytes of all its files.
@@ -56,6 +76,13 @@ impl SnapshotTable {
         let partitions = state.config().target_partitions();
         let min_bytes = state.config_options().optimizer.repartition_file_min_size;
         let all = &self.files;
+        if let Some(stretch) = &self.part {
+            let some = part::slice(&all.files, stretch);
+            let some = if filters.is_empty() { some } else { pruning::prune(&some, &all.schema, filters, state)? };
+            // Row groups are read in their order; how many rows lie in the stretch is not known.
+            let statistics = files::merge(&some, &all.schema)?.to_inexact();
+            return Ok((vec![FileGroup::new(some)], statistics));
+        }
         if filters.is_empty() {
             return match limit {
                 None => Ok((all.groups(partitions, min_bytes), all.statistics.clone())),
