@@ -93,12 +93,14 @@ async fn what_others_commit_after_it_began_is_not_seen() {
     let (mine, theirs) =
         (server(&bucket, CatalogOptions::default()).await, server(&bucket, CatalogOptions::default()).await);
     tables(&mine, &["a", "b"]).await;
-    append(&theirs, "a", 1).await;
     let transaction = mine.begin(&ada());
     let inside = transaction.catalog();
+    append(&theirs, "a", 1).await;
+    assert!(transaction.is_untouched());
+    assert_eq!(rows(&inside, "a").await, 1, "what is there when it first looks");
     append(&theirs, "a", 10).await;
     append(&theirs, "b", 10).await;
-    assert_eq!((rows(&inside, "a").await, rows(&inside, "b").await), (1, 0), "as they were when it began");
+    assert_eq!((rows(&inside, "a").await, rows(&inside, "b").await), (1, 0), "is what it goes on to see everywhere");
     assert_eq!(dataset(&inside, "a").await.history().await.unwrap().len(), 2);
     let later = dataset(&inside, "a").await.snapshot(At::Version(3)).await.unwrap_err();
     assert_eq!(later.kind(), ErrorKind::NotFound);

@@ -46,6 +46,12 @@ impl Call {
         self
     }
 
+    /// The same call in another session.
+    #[must_use]
+    pub(crate) fn in_session(self, session: Arc<Session>) -> Self {
+        Self { session, ..self }
+    }
+
     /// How its rows are sent.
     pub const fn delivery(&self) -> &Delivery {
         &self.delivery

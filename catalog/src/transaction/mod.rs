@@ -1,6 +1,6 @@
 //! Transactions: changes of any number of tables that become visible together, or not at all.
 //!
-//! A transaction sees every table as it was when the transaction began (snapshot isolation), with its own changes on top. Those
+//! A transaction sees every table as it was when the transaction first looked at any (snapshot isolation), with its own changes on top. Those
 //! are in memory; the data files they name are in the bucket, where nobody refers to them. The commit checks that nobody else has
 //! changed what the transaction changed: the first one wins. Rows that were only added go onto whatever is there.
 
@@ -8,7 +8,10 @@ mod names;
 mod outcome;
 mod work;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -55,7 +58,8 @@ pub struct Transaction {
     id: Ulid,
     catalog: Catalog,
     actor: Actor,
-    begun: DateTime<Utc>,
+    /// When it first looked at anything: that is what it sees.
+    begun: OnceLock<DateTime<Utc>>,
     work: Mutex<Work>,
 }
 
@@ -66,10 +70,10 @@ impl fmt::Debug for Transaction {
 }
 
 impl Catalog {
-    /// Begins a transaction. Nothing is written for it until it writes something.
+    /// Begins a transaction. It sees what is there when it first looks, and nothing is written for it until it writes something.
     pub fn begin(&self, actor: &Actor) -> Arc<Transaction> {
-        let (catalog, begun) = (self.outside(), self.now());
-        Arc::new(Transaction { id: Ulid::new(), catalog, actor: actor.clone(), begun, work: Mutex::default() })
+        let (catalog, actor) = (self.outside(), actor.clone());
+        Arc::new(Transaction { id: Ulid::new(), catalog, actor, begun: OnceLock::new(), work: Mutex::default() })
     }
 }
 
@@ -87,6 +91,11 @@ impl Transaction {
     /// Whether it can still be used.
     pub fn is_open(&self) -> bool {
         self.work.lock().phase == Phase::Open
+    }
+
+    /// Whether it has neither read nor written anything, so that it costs nothing to keep.
+    pub fn is_untouched(&self) -> bool {
+        self.begun.get().is_none()
     }
 
     /// Whether it was rolled back, by whoever it was, or failed to be committed.
@@ -195,6 +204,10 @@ impl Transaction {
         Ok(())
     }
 
+    fn begun(&self) -> DateTime<Utc> {
+        *self.begun.get_or_init(|| self.catalog.now())
+    }
+
     fn open(&self) -> Result<parking_lot::MutexGuard<'_, Work>> {
         let work = self.work.lock();
         match work.phase {
@@ -270,7 +283,7 @@ impl Transaction {
                 return Ok(Arc::clone(&touched.base));
             }
             // What the transaction itself has made is seen as it was made.
-            ((work.fate(dataset.id()) != Fate::Created).then_some(self.begun), work.unseen.clone())
+            ((work.fate(dataset.id()) != Fate::Created).then_some(self.begun()), work.unseen.clone())
         };
         let (version, undecided) = dataset.pin(begun, &without).await?;
         let base = dataset.committed_snapshot(At::Version(version)).await?;

@@ -17,6 +17,7 @@ const ATTEMPTS: usize = 20;
 impl Transaction {
     /// What a name stands for, with the transaction's own changes. What it stood for when it was first looked up, it keeps.
     pub(crate) async fn resolve(self: &Arc<Self>, name: &TableName) -> Result<Option<Entry>> {
+        self.begun();
         let known = {
             let work = self.open()?;
             match work.names.get(name) {

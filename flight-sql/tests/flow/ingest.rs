@@ -39,7 +39,7 @@ async fn names_are_resolved_and_checked() {
         (named(Some("system"), None), ErrorKind::InvalidInput),
         (named(None, Some("elsewhere")), ErrorKind::NotFound),
         (CommandStatementIngest { temporary: true, ..named(Some("public"), None) }, ErrorKind::InvalidInput),
-        (CommandStatementIngest { transaction_id: Some("t".into()), ..ingest("t") }, ErrorKind::Unimplemented),
+        (CommandStatementIngest { transaction_id: Some("t".into()), ..ingest("t") }, ErrorKind::InvalidInput),
     ] {
         let error = failed(f.put(&command, upload(vec![ints(&[1])])).await);
         assert_eq!(error.kind(), kind, "{error}");

@@ -230,7 +230,7 @@ impl Session {
 
     /// Whether there is an option of this name, also one that a client may not set.
     pub fn has_option(&self, key: &str) -> bool {
-        let settings = self.settings.read();
+        let settings = self.base.settings.read();
         settings.options.has(key, settings.core.state.config())
     }
 
@@ -241,7 +241,7 @@ impl Session {
 
     /// How its rows are sent, unless a call says otherwise.
     pub fn delivery(&self) -> Delivery {
-        self.settings.read().options.delivery.clone()
+        self.base.settings.read().options.delivery.clone()
     }
 
     /// The schema that bare names refer to.
@@ -251,7 +251,7 @@ impl Session {
 
     /// Whether the engine's view types are sent to this session as they are.
     pub(crate) fn sends_views(&self) -> bool {
-        self.settings.read().options.delivery.fast
+        self.base.settings.read().options.delivery.fast
     }
 
     /// The schema in which a table's rows come out of the engine: strings and bytes of datasets are views, as in [`Plan::schema`](crate::Plan::schema).

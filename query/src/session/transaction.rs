@@ -22,6 +22,11 @@ impl Session {
         self.transaction.clone().or_else(|| self.base.current.lock().clone())
     }
 
+    /// The transaction it was made for by [`Session::within`].
+    pub fn own_transaction(&self) -> Option<&Arc<Transaction>> {
+        self.transaction.as_ref()
+    }
+
     /// Begins a transaction, in which [`Session::within`] runs statements. The session itself stays outside.
     pub fn begin(&self) -> Arc<Transaction> {
         self.base.engine.catalog().begin(&self.actor())

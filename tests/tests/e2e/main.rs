@@ -20,5 +20,6 @@ mod sessions;
 mod slt;
 mod tickets;
 mod tls;
+mod transactions;
 mod vanish;
 mod writers;
