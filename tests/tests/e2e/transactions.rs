@@ -9,7 +9,7 @@ use skein_client::{Client, Code, ConnectOptions, IngestMode, IngestTarget, Param
 use crate::support::TestServer;
 
 async fn connect(server: &TestServer) -> Client {
-    Client::connect(ConnectOptions::new(server.url())).await.unwrap()
+    Client::connect(ConnectOptions::new(format!("grpc://{}", server.address()))).await.unwrap()
 }
 
 async fn number(client: &Client, sql: &str) -> i64 {
