@@ -35,10 +35,10 @@ with adbc_driver_flightsql.dbapi.connect(url, autocommit=True) as connection, co
 def parts(server: Server) -> str:
     """A table of three files."""
     with adbc_driver_flightsql.dbapi.connect(server.url, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE in_parts (a BIGINT, s VARCHAR)")
         for start in range(0, ROWS, ROWS // 3):
-            end = start + ROWS // 3 - 1
-            cursor.execute(f"INSERT INTO in_parts SELECT v, concat('row ', v) FROM generate_series({start}, {end}) AS g(v)")
+            numbers = range(start, start + ROWS // 3)
+            rows = pa.table({"a": list(numbers), "s": [f"row {n}" for n in numbers]})
+            cursor.adbc_ingest("in_parts", rows, mode="create_append")
     return "in_parts"
 
 
