@@ -193,18 +193,17 @@ impl FlightSql {
     /// Those of the statement or the ingest; nothing is visible of one that failed.
     pub async fn put(
         &self,
-        session: &Arc<Session>,
+        call: impl Into<Call>,
         descriptor: &FlightDescriptor,
         upload: PutStream,
     ) -> Result<PutOutcome> {
-        let (session, put) = match Put::of_descriptor(descriptor)? {
-            Put::Within(id, put) => {
-                let call = self.within(session, &id)?;
-                (Arc::clone(&call), *put)
-            }
-            put => (Arc::clone(session), put),
+        let call = call.into();
+        let (call, put) = match Put::of_descriptor(descriptor)? {
+            Put::Within(id, put) => (self.within(call, &id)?, *put),
+            put @ Put::Ingest(_) => (self.within_the_only_one(call)?, put),
+            put => (call, put),
         };
-        let session = &session;
+        let session: &Arc<Session> = &call;
         match put {
             Put::Update(sql) => self.put_update(session, &sql).await,
             Put::PreparedUpdate(handle) => self.put_prepared_update(session, &handle, upload).await,

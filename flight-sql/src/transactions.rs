@@ -77,12 +77,10 @@ impl Transactions {
         self.open.lock().get(&id).map(|found| Hold(Arc::clone(&found.held)))
     }
 
-    /// The only one of a session; `None` when it has none or several.
-    fn only_of(&self, session: SessionId) -> Option<Arc<Session>> {
+    /// Those of a session.
+    fn of(&self, session: SessionId) -> Vec<Arc<Session>> {
         let open = self.open.lock();
-        let mut of_session = open.values().filter(|found| found.session.id() == session);
-        let only = of_session.next().filter(|_| of_session.next().is_none());
-        only.map(|found| Arc::clone(&found.session))
+        open.values().filter(|found| found.session.id() == session).map(|found| Arc::clone(&found.session)).collect()
     }
 
     fn remove_if(&self, over: impl Fn(&Open) -> bool) -> Vec<(Arc<Session>, Arc<Transaction>)> {
@@ -175,7 +173,24 @@ impl FlightSql {
         }
         match self.transactions.enter(parse(transaction)?, &session.principal().name, self.now_ms()) {
             Ok(inside) => Ok(inside),
-            Err(gone) => self.transactions.only_of(session.id()).ok_or(gone),
+            Err(gone) => match self.transactions.of(session.id()).as_slice() {
+                [only] => Ok(Arc::clone(only)),
+                _ => Err(gone),
+            },
+        }
+    }
+
+    /// The call within the one transaction of its session, if its client means that without saying so.
+    pub(crate) fn within_the_only_one(&self, call: Call) -> Result<Call> {
+        if !call.may_mean_a_transaction() {
+            return Ok(call);
+        }
+        match self.transactions.of(call.id()).as_slice() {
+            [] => Ok(call),
+            [only] => Ok(call.in_session(Arc::clone(only))),
+            _ => Err(Error::invalid(
+                "the ingest names no transaction and its session has several; use a connection of its own for each",
+            )),
         }
     }
 

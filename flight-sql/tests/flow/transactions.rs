@@ -3,7 +3,7 @@
 use arrow_flight::sql::{CommandStatementIngest, CommandStatementQuery, CommandStatementUpdate};
 use bytes::Bytes;
 use chrono::TimeDelta;
-use skein_flight_sql::{FlightSql, Options};
+use skein_flight_sql::{Call, FlightSql, Options};
 use skein_model::{ErrorKind, Kind};
 
 use crate::support::{Fixture, command, count, failed, ints, nothing, prepared, rows, upload};
@@ -137,11 +137,22 @@ async fn an_ingest_goes_to_the_session_of_its_transaction() {
         ..CommandStatementIngest::default()
     };
     assert_eq!(count(f.put(&ingest, upload(vec![ints(&[1])])).await.unwrap()), 1);
-    let wrong = CommandStatementIngest { transaction_id: Some("nonsense".into()), ..ingest };
+    let wrong = CommandStatementIngest { transaction_id: Some("nonsense".into()), ..ingest.clone() };
     assert_eq!(failed(f.put(&wrong, upload(vec![ints(&[1])])).await).kind(), ErrorKind::InvalidInput);
-    f.end(&id, false).await.unwrap();
-    let seen = f.ingest.0.lock().unwrap();
-    assert_eq!(seen.len(), 1);
+    // A client that never names one means the one there is.
+    let unnamed = CommandStatementIngest { transaction_id: None, ..ingest };
+    let send = async |call: Call| f.sql.put(call, &command(&unnamed), upload(vec![ints(&[1])])).await;
+    let call = || Call::new(&f.session).ingest_names_no_transaction(true);
+    assert_eq!(count(send(call()).await.unwrap()), 1);
+    let other = f.begin();
+    assert_eq!(failed(send(call()).await).kind(), ErrorKind::InvalidInput);
+    assert_eq!(count(send(Call::new(&f.session)).await.unwrap()), 1);
+    for id in [id, other] {
+        f.end(&id, false).await.unwrap();
+    }
+    assert_eq!(count(send(call()).await.unwrap()), 1);
+    let inside: Vec<_> = f.ingest.0.lock().unwrap().iter().map(|(.., inside)| *inside).collect();
+    assert_eq!(inside, [true, true, false, false]);
 }
 
 #[tokio::test]
