@@ -60,11 +60,11 @@ pub async fn run(
 
 /// Whether an action may change what statements read.
 pub fn may_change(name: &str) -> bool {
-    match Action::from_str(name) {
-        Ok(Action::QueryCancel | Action::BucketProbe | Action::DatasetVerify) => false,
-        Ok(_) => true,
+    match Action::from_name(name) {
+        Some(Action::QueryCancel | Action::BucketProbe | Action::DatasetVerify) => false,
+        Some(_) => true,
         // Those of Flight and Flight SQL are about sessions, queries and prepared statements.
-        Err(_) => false,
+        None => false,
     }
 }
 
