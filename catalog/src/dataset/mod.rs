@@ -232,7 +232,7 @@ impl Dataset {
         for from in (first..=newest).step_by(256) {
             for entry in reader.deltas(from, newest.min(from + 255)).await? {
                 if let log::Found::Counts(delta) = entry {
-                    found.take(delta);
+                    found.take(*delta);
                 }
             }
         }

@@ -31,7 +31,7 @@ pub(crate) enum Found {
     /// Its transaction is neither committed nor given up. Nothing follows until it is.
     Undecided(Ulid),
     /// This is what it changes.
-    Counts(Delta),
+    Counts(Box<Delta>),
 }
 
 /// The entries after a version.
@@ -64,13 +64,13 @@ impl LogReader {
     /// One version's entry, as it counts.
     async fn found(&self, version: Version) -> Result<Found> {
         let Some(mut delta) = self.delta(version).await? else { return Ok(Found::Missing) };
-        let Some(transaction) = delta.info.transaction else { return Ok(Found::Counts(delta)) };
+        let Some(transaction) = delta.info.transaction else { return Ok(Found::Counts(Box::new(delta))) };
         Ok(match self.outcomes.of(transaction).await? {
             None => Found::Undecided(transaction),
-            Some(Outcome::Aborted) => Found::Counts(delta.voided()),
+            Some(Outcome::Aborted) => Found::Counts(Box::new(delta.voided())),
             Some(Outcome::Committed { at }) => {
                 delta.info.timestamp = at;
-                Found::Counts(delta)
+                Found::Counts(Box::new(delta))
             }
         })
     }
@@ -113,7 +113,7 @@ impl LogReader {
         let (mut deltas, mut undecided) = (Vec::new(), None);
         for found in self.deltas(version + 1, version + *width).await? {
             match found {
-                Found::Counts(delta) => deltas.push(delta),
+                Found::Counts(delta) => deltas.push(*delta),
                 Found::Missing => break,
                 Found::Undecided(transaction) => {
                     undecided = Some(transaction);
@@ -193,7 +193,7 @@ impl LogReader {
             let mut undecided = false;
             for found in self.deltas(from, to).await? {
                 match found {
-                    Found::Counts(delta) => deltas.push(delta),
+                    Found::Counts(delta) => deltas.push(*delta),
                     Found::Missing => return Err(self.missing(from)),
                     Found::Undecided(_) => {
                         undecided = true;
