@@ -248,14 +248,14 @@ impl Transaction {
 
     /// Adds a change.
     pub(crate) async fn stage(&self, dataset: &Dataset, change: Change, actor: &Actor) -> Result<Committed> {
-        let files = change.added.clone();
+        let (files, deletes) = (change.added.clone(), change.deletes.clone());
         self.with_staged(dataset).await?;
         let step = {
             let mut work = self.open()?;
             let now = self.catalog.now();
             let step = work.staged_mut(dataset.id())?.add(dataset, change, actor, now)?;
             if let Step::New(_) = &step {
-                work.written.push((dataset.outside(), files));
+                work.written.push((dataset.outside(), files, deletes));
             }
             step
         };

@@ -9,7 +9,8 @@ use skein_model::{DatasetId, TableName, Version};
 use ulid::Ulid;
 
 use crate::{
-    Catalog, DataFile, Dataset, Entry, Error, Result, Snapshot, SnapshotInfo, dataset::Staged, writer::remove_files,
+    Catalog, DataFile, Dataset, Entry, Error, FileDeletes, Result, Snapshot, SnapshotInfo, dataset::Staged,
+    writer::remove_files,
 };
 
 /// Most marks of one transaction.
@@ -87,8 +88,8 @@ pub(super) struct Work {
     pub(super) created: Vec<Dataset>,
     /// Transactions of others that a dataset was seen without.
     pub(super) unseen: HashSet<Ulid>,
-    /// Every file, whether or not it is still needed.
-    pub(super) written: Vec<(Dataset, Vec<DataFile>)>,
+    /// Every file and deletion vector, whether or not it is still needed.
+    pub(super) written: Vec<(Dataset, Vec<DataFile>, Vec<FileDeletes>)>,
     pub(super) savepoints: Vec<Savepoint>,
 }
 
@@ -158,10 +159,11 @@ impl Work {
 
     /// Removes what was written and is not committed. Best effort: garbage collection finds what is left.
     pub(super) async fn remove(&self, catalog: &Catalog) {
-        for (dataset, files) in &self.written {
+        for (dataset, files, deletes) in &self.written {
             // What it has made goes as a whole, if nobody can see it.
             if !self.has_made(dataset.id()) {
                 remove_files(dataset, files).await;
+                dataset.remove_deletes(deletes).await;
             }
         }
         for dataset in &self.created {
@@ -171,11 +173,14 @@ impl Work {
 
     /// After the commit: removes what was written and taken back.
     pub(super) async fn remove_rest(&self, catalog: &Catalog) {
-        for (dataset, files) in &self.written {
+        for (dataset, files, deletes) in &self.written {
             let Some(newest) = self.newest(dataset.id()) else { continue };
             let needed: HashSet<_> = newest.files.iter().map(|file| file.id).collect();
             let rest: Vec<_> = files.iter().filter(|file| !needed.contains(&file.id)).cloned().collect();
             remove_files(dataset, &rest).await;
+            let needed: HashSet<_> = newest.files.iter().filter_map(|file| file.deletes_id()).collect();
+            let rest: Vec<_> = deletes.iter().filter(|d| !needed.contains(&d.deletes.id)).cloned().collect();
+            dataset.remove_deletes(&rest).await;
         }
         for dataset in self.created.iter().filter(|dataset| self.fate(dataset.id()) == Fate::Dropped) {
             catalog.discard_quietly(dataset).await;

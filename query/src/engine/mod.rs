@@ -106,6 +106,11 @@ impl Engine {
         self.0.template.config().clone()
     }
 
+    /// What a session's state is when it begins.
+    pub(crate) fn template(&self) -> &SessionState {
+        &self.0.template
+    }
+
     pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {
         &self.0.runtime
     }

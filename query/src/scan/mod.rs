@@ -1,11 +1,14 @@
 //! Reading one pinned snapshot of a dataset.
 
+mod deletes;
 mod files;
 mod part;
+mod positions;
 mod pruning;
 mod reader;
 mod statistics;
 mod table;
 
 pub(crate) use files::SnapshotCache;
+pub(crate) use positions::{FILE, PositionedTable, ROW};
 pub(crate) use table::SnapshotTable;

@@ -24,14 +24,8 @@ pub(super) fn prune(
     state: &dyn Session,
 ) -> DfResult<Vec<PartitionedFile>> {
     let bounds = Bounds { files, schema };
-    let df_schema = schema.clone().to_dfschema()?;
     let mut keep = vec![true; files.len()];
-    for filter in filters.iter().flat_map(split_conjunction) {
-        let predicate = state.create_physical_expr(filter.clone(), &df_schema)?;
-        let predicate = PruningPredicate::try_new(predicate, schema.clone())?;
-        if predicate.always_true() {
-            continue;
-        }
+    for predicate in predicates(schema, filters, state)? {
         match predicate.prune(&bounds) {
             Ok(may_match) => keep.iter_mut().zip(may_match).for_each(|(keep, may)| *keep &= may),
             // DataFusion asks about `LIKE 'x%'` with a string of another type than a column of string views.
@@ -39,6 +33,20 @@ pub(super) fn prune(
         }
     }
     Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
+}
+
+/// What can be asked of statistics, for each condition that can.
+pub(super) fn predicates(schema: &SchemaRef, filters: &[Expr], state: &dyn Session) -> DfResult<Vec<PruningPredicate>> {
+    let df_schema = schema.clone().to_dfschema()?;
+    let mut predicates = Vec::new();
+    for filter in filters.iter().flat_map(split_conjunction) {
+        let predicate = state.create_physical_expr(filter.clone(), &df_schema)?;
+        let predicate = PruningPredicate::try_new(predicate, schema.clone())?;
+        if !predicate.always_true() {
+            predicates.push(predicate);
+        }
+    }
+    Ok(predicates)
 }
 
 /// The statistics of files as the predicate wants them. Truncated bounds are bounds, too.

@@ -14,14 +14,16 @@ use datafusion::{
         table_schema::TableSchema,
     },
     error::Result as DfResult,
-    execution::object_store::ObjectStoreUrl,
+    execution::{SendableRecordBatchStream, TaskContext, object_store::ObjectStoreUrl},
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
-use skein_catalog::{Dataset, Snapshot};
+use skein_catalog::{DataFile, Dataset, Snapshot};
+use skein_model::Version;
 
 use super::{
     SnapshotCache,
+    deletes::Selections,
     files::{self, SnapshotFiles},
     part, pruning,
     reader::{Readers, SmallFiles},
@@ -31,8 +33,11 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotTable {
     dataset: Dataset,
-    files: Arc<SnapshotFiles>,
+    version: Version,
+    is_fixed: bool,
+    pub(super) files: Arc<SnapshotFiles>,
     small_files: SmallFiles,
+    pub(super) selections: Selections,
     /// Only this stretch of its files.
     part: Option<Range<u64>>,
 }
@@ -40,7 +45,33 @@ pub(crate) struct SnapshotTable {
 impl SnapshotTable {
     pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
         let files = cache.get(&dataset, snapshot)?;
-        Ok(Self { dataset, files, small_files: cache.small_files.clone(), part: None })
+        let (small_files, selections) = (cache.small_files.clone(), cache.selections.clone());
+        Ok(Self { dataset, version: snapshot.version, is_fixed: false, files, small_files, selections, part: None })
+    }
+
+    /// The same, for a statement that asked for this very version.
+    pub(crate) fn fixed(self) -> Self {
+        Self { is_fixed: true, ..self }
+    }
+
+    /// Whether the statement asked for this very version.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.is_fixed
+    }
+
+    /// The table's columns as the engine sees them.
+    pub(crate) fn columns(&self) -> &SchemaRef {
+        &self.files.schema
+    }
+
+    /// The dataset.
+    pub(crate) fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The version it reads.
+    pub(crate) fn version(&self) -> Version {
+        self.version
     }
 
     /// Only the rows in a stretch of its files, laid end to end. Read in order, in one partition.
@@ -102,7 +133,7 @@ impl SnapshotTable {
         Ok((files::group(some, partitions, min_bytes), statistics))
     }
 
-    fn plan(
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&[usize]>,
@@ -115,29 +146,62 @@ impl SnapshotTable {
             let schema = project_schema(&self.files.schema, projection.as_ref())?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
+        let readers = Arc::new(self.readers(state, !filters.is_empty())?);
+        let groups = self.selections.attach(groups, &self.dataset, &readers).await?;
+        let scan = self
+            .scan_of(state, readers, groups)?
+            .with_statistics(statistics)
+            .with_projection_indices(projection)?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+
+    /// The live rows of some files, one file after the other. The files need not be part of the snapshot, but have its columns.
+    pub(crate) async fn read_in_order(
+        &self,
+        state: &dyn Session,
+        files: &[Arc<DataFile>],
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
+        let files = files.iter().map(|file| files::planned(&self.dataset, file)).collect();
+        let readers = Arc::new(self.readers(state, false)?);
+        let groups = self.selections.attach(vec![FileGroup::new(files)], &self.dataset, &readers).await?;
+        let scan = self.scan_of(state, readers, groups)?.with_preserve_order(true).build();
+        DataSourceExec::from_data_source(scan).execute(0, context)
+    }
+
+    /// What its files are read with; `choosing`: only rows with certain values are wanted.
+    pub(super) fn readers(&self, state: &dyn Session, choosing: bool) -> DfResult<Readers> {
+        let runtime = state.runtime_env();
+        let cached = CachedParquetFileReaderFactory::new(
+            runtime.object_store(&self.url()?)?,
+            runtime.cache_manager.get_file_metadata_cache(),
+        );
+        Ok(Readers::new(cached, self.small_files.clone(), choosing))
+    }
+
+    /// A scan of these files.
+    pub(super) fn scan_of(
+        &self,
+        state: &dyn Session,
+        readers: Arc<Readers>,
+        groups: Vec<FileGroup>,
+    ) -> DfResult<FileScanConfigBuilder> {
         let mut options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
         // The writer makes none; looking for them has a cost.
         options.global.bloom_filter_on_read = false;
-        let url = ObjectStoreUrl::parse(self.dataset.bucket().store_url())?;
-        let runtime = state.runtime_env();
-        let cached = CachedParquetFileReaderFactory::new(
-            runtime.object_store(&url)?,
-            runtime.cache_manager.get_file_metadata_cache(),
-        );
-        let readers = Readers::new(cached, self.small_files.clone(), !filters.is_empty());
         let source = ParquetSource::new(TableSchema::new(self.files.schema.clone(), vec![]))
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(readers));
-        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(statistics)
-            .with_projection_indices(projection)?
-            .with_limit(limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(scan))
+            .with_parquet_file_reader_factory(readers);
+        Ok(FileScanConfigBuilder::new(self.url()?, Arc::new(source)).with_file_groups(groups))
+    }
+
+    fn url(&self) -> DfResult<ObjectStoreUrl> {
+        ObjectStoreUrl::parse(self.dataset.bucket().store_url())
     }
 }
 
@@ -170,12 +234,12 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        self.plan(state, projection.map(Vec::as_slice), filters, limit)
+        self.plan(state, projection.map(Vec::as_slice), filters, limit).await
     }
 
     async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> DfResult<ScanResult> {
         let filters = args.filters().unwrap_or_default();
-        Ok(self.plan(state, args.projection(), filters, args.limit())?.into())
+        Ok(self.plan(state, args.projection(), filters, args.limit()).await?.into())
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {

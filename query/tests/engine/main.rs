@@ -1,14 +1,18 @@
 //! The engine end to end, over buckets in memory and on disk, without a network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod compact;
 mod ddl;
+mod delete;
 mod external;
 mod insert;
 mod limits;
+mod merge;
 mod metadata;
 mod names;
 mod parameters;
 mod parts;
+mod progress;
 mod refused;
 mod reuse;
 mod scan;
@@ -16,4 +20,5 @@ mod select;
 mod support;
 mod temp;
 mod time_travel;
+mod update;
 mod views;
