@@ -18,8 +18,8 @@ use datafusion::{
 };
 use object_store::{ObjectMeta, path::Path};
 use parking_lot::Mutex;
-use skein_catalog::{DataFile, Dataset, Snapshot, field_id};
-use skein_model::{DatasetId, FileId, Version};
+use skein_catalog::{CommitId, DataFile, Dataset, Snapshot, field_id};
+use skein_model::{DatasetId, FileId};
 
 use super::{
     deletes::{Marked, Selections},
@@ -119,14 +119,14 @@ fn object_meta(dataset: &Dataset, file: FileId, bytes: u64) -> ObjectMeta {
 /// The files of the snapshots that were read lately, and what was read of small ones.
 #[derive(Debug, Default)]
 pub(crate) struct SnapshotCache {
-    snapshots: Mutex<HashMap<(DatasetId, Version), Arc<SnapshotFiles>>>,
+    snapshots: Mutex<HashMap<(DatasetId, CommitId), Arc<SnapshotFiles>>>,
     pub(super) small_files: SmallFiles,
     pub(super) selections: Selections,
 }
 
 impl SnapshotCache {
     pub(super) fn get(&self, dataset: &Dataset, snapshot: &Snapshot) -> DfResult<Arc<SnapshotFiles>> {
-        let key = (dataset.id(), snapshot.version);
+        let key = (dataset.id(), snapshot.commit_id());
         if let Some(files) = self.snapshots.lock().get(&key) {
             return Ok(files.clone());
         }

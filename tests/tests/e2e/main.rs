@@ -21,5 +21,6 @@ mod sessions;
 mod slt;
 mod tickets;
 mod tls;
+mod transactions;
 mod vanish;
 mod writers;
