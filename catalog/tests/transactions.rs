@@ -1,5 +1,7 @@
 //! What a transaction sees and does, one at a time or two that know of each other.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
 mod support;
 
 use std::sync::Arc;
