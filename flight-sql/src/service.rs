@@ -15,7 +15,7 @@ use skein_query::{Engine, Session};
 
 use crate::{
     ActionCreatePreparedStatementResult, Call, Error, Ingest, Options, PutOutcome, PutStream, Result, ServerFacts,
-    command::MetadataTables,
+    command::{MetadataTables, limited},
     encoding::Encoding,
     request::{self, Metadata, Put, Request},
     statement::{Background, Running, Statements},
@@ -140,19 +140,21 @@ impl FlightSql {
     /// For tickets that are forged, expired or another principal's; those of planning and of starting the query.
     pub async fn open(&self, call: impl Into<Call>, ticket: &Ticket) -> Result<Answer> {
         let session = &call.into();
+        let limit = session.delivery().row_limit;
         if TicketKey::is_ticket(&ticket.ticket) {
-            return self.open_signed(session, &ticket.ticket).await;
+            return Ok(limited(self.open_signed(session, &ticket.ticket).await?, limit));
         }
         let (session, request) = self.enter(session.clone(), Request::of_bytes("ticket", &ticket.ticket)?)?;
         let session = &session;
-        match request {
+        let answer = match request {
             Request::Sql(sql) => self.open_sql(session, &sql).await,
             Request::Prepared(handle) => self.open_prepared(session, &handle).await,
             Request::Table(parts) => self.open_table(session, &parts).await,
             Request::Metadata(command, _) => self.open_metadata(session, session.encoding(), command).await,
             Request::Wrapped(ticket) => self.open_signed(session, &ticket).await,
             Request::Within(..) => Err(wrapped()),
-        }
+        };
+        Ok(limited(answer?, limit))
     }
 
     /// A request, and the call in the transaction that it names.

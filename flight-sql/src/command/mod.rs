@@ -3,6 +3,7 @@
 mod catalogs;
 mod ingest;
 mod keys;
+mod limit;
 mod metadata;
 mod parts;
 mod path;
@@ -17,5 +18,6 @@ mod tables;
 mod update;
 mod xdbc_type_info;
 
+pub(crate) use limit::limited;
 pub(crate) use metadata::Tables as MetadataTables;
 pub(crate) use tables::schema_message;

@@ -88,6 +88,19 @@ async fn a_running_query_is_cancelled_by_its_info() {
 }
 
 #[tokio::test]
+async fn a_result_of_too_many_rows_ends_in_an_error() {
+    let f = Fixture::new().await;
+    let numbers = query("select a.value from generate_series(1, 100) a");
+    f.session.set_option("row_limit", "100").unwrap();
+    assert_eq!(f.read(&numbers).await.unwrap().len(), 100);
+    f.session.set_option("row_limit", "99").unwrap();
+    let error = failed(f.read(&numbers).await);
+    assert!(error.kind() == ErrorKind::ResourceExhausted && error.to_string().contains("row_limit"), "{error}");
+    f.session.set_option("row_limit", "none").unwrap();
+    assert_eq!(f.read(&numbers).await.unwrap().len(), 100);
+}
+
+#[tokio::test]
 async fn a_dropped_stream_leaves_nothing_running() {
     let f = Fixture::new().await;
     let info = f.info(&query("select a.value from generate_series(1, 100000000) a")).await.unwrap();

@@ -153,6 +153,7 @@ impl SnapshotTable {
             .with_statistics(statistics)
             .with_projection_indices(projection)?
             .with_limit(limit)
+            .with_preserve_order(self.part.is_some())
             .build();
         Ok(DataSourceExec::from_data_source(scan))
     }

@@ -11,6 +11,7 @@ const MAX_ROWS: usize = 1 << 24;
 /// Smallest and largest message, in bytes: below, headers cost more than rows; above, no client reads faster.
 const MESSAGE_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(1 << 30);
 const AUTO: &str = "auto";
+const NONE: &str = "none";
 
 /// How rows are sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,6 +24,8 @@ pub struct Delivery {
     pub message_rows: Option<usize>,
     /// `message_bytes`: most bytes of a message's body, as it is sent, of more than one row; `None` for what suits the client.
     pub message_bytes: Option<usize>,
+    /// `row_limit`: most rows of a result, or of one of its endpoints; one with more ends in an error. `None` for any number.
+    pub row_limit: Option<usize>,
     /// `partitions`: how many endpoints a result that can be divided is given; `None` for what suits the client and the result.
     pub partitions: Option<usize>,
 }
@@ -51,7 +54,8 @@ impl Compression {
 
 impl Delivery {
     /// The names of its options.
-    pub const KEYS: [&'static str; 5] = ["encoding", "compression", "message_rows", "message_bytes", "partitions"];
+    pub const KEYS: [&'static str; 6] =
+        ["encoding", "compression", "message_rows", "message_bytes", "row_limit", "partitions"];
 
     /// Sets an option by its name, which is one of [`Delivery::KEYS`].
     ///
@@ -62,9 +66,10 @@ impl Delivery {
         match key {
             "encoding" => self.fast = encoding(value)?,
             "compression" => self.compression = compression(value)?,
-            "message_rows" => self.message_rows = number(key, value, 1..=MAX_ROWS)?,
-            "message_bytes" => self.message_bytes = number(key, value, MESSAGE_BYTES)?,
-            "partitions" => self.partitions = number(key, value, 1..=MAX_PARTITIONS)?,
+            "message_rows" => self.message_rows = number(key, value, AUTO, 1..=MAX_ROWS)?,
+            "row_limit" => self.row_limit = number(key, value, NONE, 1..=usize::MAX)?,
+            "message_bytes" => self.message_bytes = number(key, value, AUTO, MESSAGE_BYTES)?,
+            "partitions" => self.partitions = number(key, value, AUTO, 1..=MAX_PARTITIONS)?,
             _ => {
                 let known = Self::KEYS.join(", ");
                 return Err(Error::Invalid(format!(
@@ -83,6 +88,7 @@ impl Delivery {
             "compression" => self.compression = fresh.compression,
             "message_rows" => self.message_rows = fresh.message_rows,
             "message_bytes" => self.message_bytes = fresh.message_bytes,
+            "row_limit" => self.row_limit = fresh.row_limit,
             "partitions" => self.partitions = fresh.partitions,
             _ => return false,
         }
@@ -91,13 +97,15 @@ impl Delivery {
 
     /// The options and their values.
     pub(super) fn list(&self) -> BTreeMap<String, String> {
-        let number = |number: Option<usize>| number.map_or_else(|| AUTO.to_owned(), |number| number.to_string());
+        let number =
+            |number: Option<usize>, unset: &str| number.map_or_else(|| unset.to_owned(), |number| number.to_string());
         [
             ("encoding", if self.fast { "fast" } else { "default" }.to_owned()),
             ("compression", self.compression.as_str().to_owned()),
-            ("message_rows", number(self.message_rows)),
-            ("message_bytes", number(self.message_bytes)),
-            ("partitions", number(self.partitions)),
+            ("message_rows", number(self.message_rows, AUTO)),
+            ("message_bytes", number(self.message_bytes, AUTO)),
+            ("row_limit", number(self.row_limit, NONE)),
+            ("partitions", number(self.partitions, AUTO)),
         ]
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value))
@@ -120,14 +128,14 @@ fn compression(value: &str) -> Result<Compression> {
         .ok_or_else(|| Error::Invalid(format!("compression '{value}' is unknown; use none, lz4 or zstd")))
 }
 
-fn number(key: &str, value: &str, range: std::ops::RangeInclusive<usize>) -> Result<Option<usize>> {
-    if value == AUTO {
+fn number(key: &str, value: &str, unset: &str, range: std::ops::RangeInclusive<usize>) -> Result<Option<usize>> {
+    if value == unset {
         return Ok(None);
     }
     match value.parse() {
         Ok(number) if range.contains(&number) => Ok(Some(number)),
         _ => Err(Error::Invalid(format!(
-            "'{value}' is no value for {key}; give {AUTO}, or a number from {} to {}",
+            "'{value}' is no value for {key}; give {unset}, or a number from {} to {}",
             range.start(),
             range.end()
         ))),
@@ -146,6 +154,7 @@ mod tests {
             ("compression", "zstd"),
             ("message_rows", "1000"),
             ("message_bytes", "1048576"),
+            ("row_limit", "100000"),
             ("partitions", "4"),
         ] {
             delivery.set(key, value).unwrap();

@@ -73,6 +73,19 @@ async fn each_part_reads_its_own_rows_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deleted_rows_are_in_no_part() {
+    let fixture = fixture().await;
+    fixture.update("delete from t where a % 3 = 0 or a between 4000 and 6500").await;
+    let expected: Vec<i64> = (1..=11_000).filter(|a| a % 3 != 0 && !(4000..=6500).contains(a)).collect();
+    let plan = fixture.plan("select a from t").await.unwrap();
+    assert_eq!(plan.divisible().unwrap().rows, Some(expected.len() as u64));
+    for count in [2, 5, 11] {
+        let rows: Vec<i64> = all_parts(&plan, count).await.iter().map(|row| row.parse().unwrap()).collect();
+        assert_eq!(rows, expected, "{count}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_more_than_its_rows_is_not_divided() {
     let fixture = fixture().await;
     fixture.update("create view v as select a from t where a > 10").await;

@@ -12,7 +12,8 @@ async fn it_is_what_the_scans_have_read() {
     let plan = fixture.plan("select a % 10 as r, count(*) as n from t group by r order by r").await.unwrap();
     let mut rows = plan.execute().await.unwrap();
     let progress = rows.progress().unwrap();
-    assert_eq!(progress.fraction(), Some(0.0));
+    // Its tasks have begun; how far they are is theirs.
+    assert!(progress.fraction().is_some_and(|fraction| (0.0..=1.0).contains(&fraction)));
     // The groups are known when everything has been read.
     assert_eq!(rows.next().await.unwrap().unwrap().num_rows(), 10);
     assert_eq!(progress.fraction(), Some(1.0));
