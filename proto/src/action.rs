@@ -70,6 +70,9 @@ actions! {
     DatasetResync, "dataset.resync", DatasetResyncRequest, DatasetResyncResponse,
         r#"{"dataset": "flights", "reason": "counts looked wrong"}"#,
         "Restores a dataset's counts and columns from its Parquet footers.";
+    DatasetCompact, "dataset.compact", DatasetCompactRequest, DatasetCompactResponse,
+        r#"{"dataset": "flights"}"#,
+        "Merges a dataset's small files and drops deleted rows.";
     DatasetVerify, "dataset.verify", DatasetVerifyRequest, DatasetVerifyResponse,
         r#"{"deep": true}"#,
         "Looks for missing, orphaned and corrupt files and says what to do about them.";

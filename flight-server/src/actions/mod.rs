@@ -2,6 +2,7 @@
 
 mod bucket_probe;
 mod cancel;
+mod dataset_compact;
 mod dataset_drop;
 mod dataset_gc;
 mod dataset_resync;
@@ -80,6 +81,7 @@ async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -
     match action {
         Action::DatasetDrop => call(body, |request| dataset_drop::run(state, caller, request)).await,
         Action::DatasetResync => call(body, |request| dataset_resync::run(state, caller, request)).await,
+        Action::DatasetCompact => call(body, |request| dataset_compact::run(state, caller, request)).await,
         Action::DatasetVerify => call(body, |request| dataset_verify::run(state, request)).await,
         Action::DatasetGc => call(body, |request| dataset_gc::run(state, request)).await,
         Action::UserCreate => call(body, |request| user_create::run(state, caller, request)).await,

@@ -151,7 +151,9 @@ impl Rpc {
 /// What one of Skein's own actions needs.
 pub const fn of_action(action: Action) -> ActionAccess {
     match action {
-        Action::DatasetDrop | Action::DatasetResync | Action::DatasetVerify => ActionAccess::Login,
+        Action::DatasetDrop | Action::DatasetResync | Action::DatasetCompact | Action::DatasetVerify => {
+            ActionAccess::Login
+        }
         Action::DatasetGc | Action::BucketProbe | Action::UserCreate | Action::UserDelete => ActionAccess::Admin,
         Action::UserSetPassword | Action::TokenCreate | Action::TokenRevoke | Action::QueryCancel => {
             ActionAccess::OwnOrAdmin
