@@ -19,6 +19,8 @@ mod snapshot;
 mod stats;
 
 pub mod accounts;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod maintenance;
 pub mod writer;
 

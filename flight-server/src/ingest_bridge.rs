@@ -22,7 +22,7 @@ use skein_query::Session;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
-use crate::{rpc::Caller, status};
+use crate::{rpc::Caller, server::InFlight, status};
 
 /// The column that carries a file's bytes.
 const CHUNK: &str = "chunk";
@@ -36,12 +36,18 @@ const SQL_OPTIONS: [&str; 3] = ["bucket", "idempotency_key", "reason"];
 pub struct IngestBridge {
     catalog: Catalog,
     writer: WriterOptions,
+    running: InFlight,
 }
 
 impl IngestBridge {
     /// A bridge into `catalog` that writes data files as `writer` says.
     pub fn new(catalog: Catalog, writer: WriterOptions) -> Self {
-        Self { catalog, writer }
+        Self { catalog, writer, running: InFlight::default() }
+    }
+
+    /// How many uploads are taken in now.
+    pub fn running(&self) -> usize {
+        self.running.count()
     }
 
     /// Takes batches in.
@@ -57,6 +63,7 @@ impl IngestBridge {
         idempotency_key: Option<String>,
         progress: watch::Sender<Progress>,
     ) -> Result<IngestReport, Status> {
+        let _running = self.running.begin();
         let options = BatchOptions { idempotency_key, writer: self.writer.clone() };
         skein_ingest::ingest_batches(&self.catalog, target, schema, batches, options, &caller.actor(), progress)
             .await
@@ -74,6 +81,7 @@ impl IngestBridge {
         bytes: ByteStream,
         progress: watch::Sender<Progress>,
     ) -> Result<IngestReport, Status> {
+        let _running = self.running.begin();
         let mut options: FileOptions = serde_json::from_value(command.options.into())
             .map_err(|error| status::new(Code::InvalidArgument, format!("the options of IngestFile: {error}")))?;
         options.writer = self.writer.clone();
@@ -93,6 +101,7 @@ impl Ingest for IngestBridge {
         schema: SchemaRef,
         batches: skein_flight_sql::BatchStream,
     ) -> Result<Uploaded, SqlError> {
+        let _running = self.running.begin();
         if let Some(unknown) = request.options.keys().find(|key| !SQL_OPTIONS.contains(&key.as_str())) {
             let message = format!("ingest option '{unknown}' is unknown; known are {}", SQL_OPTIONS.join(", "));
             return Err(SqlError::server(skein_model::ErrorKind::InvalidInput, message));

@@ -29,4 +29,5 @@ pub use error::{Error, Result};
 pub use plain::{plain_field, plain_type};
 pub use plan::{Parameter, Pins, Plan, PlanKind, UpdateCount};
 pub use registry::{QueryInfo, QueryState, QueryStream, SessionInfo};
+pub use scan::CacheUse;
 pub use session::{Session, TableInfo, TableKind, TableSize, TempMode};

@@ -152,7 +152,12 @@ impl Rpc {
 pub const fn of_action(action: Action) -> ActionAccess {
     match action {
         Action::DatasetDrop | Action::DatasetResync | Action::DatasetVerify => ActionAccess::Login,
-        Action::DatasetGc | Action::BucketProbe | Action::UserCreate | Action::UserDelete => ActionAccess::Admin,
+        Action::CachePin
+        | Action::CacheUnpin
+        | Action::DatasetGc
+        | Action::BucketProbe
+        | Action::UserCreate
+        | Action::UserDelete => ActionAccess::Admin,
         Action::UserSetPassword | Action::TokenCreate | Action::TokenRevoke | Action::QueryCancel => {
             ActionAccess::OwnOrAdmin
         }

@@ -22,6 +22,7 @@ use skein_catalog::{Dataset, Snapshot, field_id};
 use skein_model::{DatasetId, FileId, Version};
 
 use super::{
+    HotCache,
     reader::{DataFileId, SmallFiles},
     statistics,
 };
@@ -36,6 +37,8 @@ pub(crate) struct SnapshotFiles {
     pub(super) schema: SchemaRef,
     /// One per file, in the order of the snapshot, with statistics.
     pub(super) files: Vec<PartitionedFile>,
+    /// The field ids of the columns.
+    pub(super) ids: Vec<Option<i32>>,
     /// Of all files together.
     pub(super) statistics: Statistics,
     /// All files in groups, for the first number of partitions that was asked for (which is the server's).
@@ -57,7 +60,7 @@ impl SnapshotFiles {
             })
             .collect();
         let statistics = merge(&files, &schema)?;
-        Ok(Self { schema, files, statistics, groups: OnceLock::new() })
+        Ok(Self { schema, files, ids, statistics, groups: OnceLock::new() })
     }
 
     /// All files, in at most `partitions` groups of about the same size. Large files are cut where they are larger than
@@ -103,13 +106,23 @@ fn object_meta(dataset: &Dataset, file: FileId, bytes: u64) -> ObjectMeta {
 }
 
 /// The files of the snapshots that were read lately, and what was read of small ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SnapshotCache {
     snapshots: Mutex<HashMap<(DatasetId, Version), Arc<SnapshotFiles>>>,
     pub(super) small_files: SmallFiles,
+    pub(super) hot: HotCache,
 }
 
 impl SnapshotCache {
+    pub(crate) fn new(hot: HotCache) -> Self {
+        Self { snapshots: Mutex::default(), small_files: SmallFiles::default(), hot }
+    }
+
+    /// Decoded columns.
+    pub(crate) fn hot(&self) -> &HotCache {
+        &self.hot
+    }
+
     pub(super) fn get(&self, dataset: &Dataset, snapshot: &Snapshot) -> DfResult<Arc<SnapshotFiles>> {
         let key = (dataset.id(), snapshot.version);
         if let Some(files) = self.snapshots.lock().get(&key) {

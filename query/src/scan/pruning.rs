@@ -8,7 +8,7 @@ use arrow::{
 };
 use datafusion::{
     catalog::Session,
-    common::{Column, ColumnStatistics, ToDFSchema, pruning::PruningStatistics},
+    common::{Column, ColumnStatistics, Statistics, ToDFSchema, pruning::PruningStatistics},
     datasource::listing::PartitionedFile,
     error::Result as DfResult,
     logical_expr::{Expr, utils::split_conjunction},
@@ -23,9 +23,21 @@ pub(super) fn prune(
     filters: &[Expr],
     state: &dyn Session,
 ) -> DfResult<Vec<PartitionedFile>> {
-    let bounds = Bounds { files, schema };
+    let statistics: Vec<_> = files.iter().map(|file| file.statistics.clone()).collect();
+    let keep = may_match(&statistics, schema, filters, state)?;
+    Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
+}
+
+/// Which of several parts of a table, known by their statistics, may hold rows that match all of `filters`.
+pub(super) fn may_match(
+    parts: &[Option<Arc<Statistics>>],
+    schema: &SchemaRef,
+    filters: &[Expr],
+    state: &dyn Session,
+) -> DfResult<Vec<bool>> {
+    let bounds = Bounds { parts, schema };
     let df_schema = schema.clone().to_dfschema()?;
-    let mut keep = vec![true; files.len()];
+    let mut keep = vec![true; parts.len()];
     for filter in filters.iter().flat_map(split_conjunction) {
         let predicate = state.create_physical_expr(filter.clone(), &df_schema)?;
         let predicate = PruningPredicate::try_new(predicate, schema.clone())?;
@@ -38,19 +50,19 @@ pub(super) fn prune(
             Err(error) => tracing::debug!(%error, "a filter cannot be asked of file statistics"),
         }
     }
-    Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
+    Ok(keep)
 }
 
-/// The statistics of files as the predicate wants them. Truncated bounds are bounds, too.
+/// The statistics of parts as the predicate wants them. Truncated bounds are bounds, too.
 struct Bounds<'a> {
-    files: &'a [PartitionedFile],
+    parts: &'a [Option<Arc<Statistics>>],
     schema: &'a SchemaRef,
 }
 
 impl Bounds<'_> {
     fn columns(&self, column: &Column) -> Option<impl Iterator<Item = Option<&ColumnStatistics>>> {
         let index = self.schema.index_of(column.name()).ok()?;
-        Some(self.files.iter().map(move |file| file.statistics.as_ref()?.column_statistics.get(index)))
+        Some(self.parts.iter().map(move |part| part.as_ref()?.column_statistics.get(index)))
     }
 
     fn bounds(&self, column: &Column, bound: fn(&ColumnStatistics) -> Option<&ScalarValue>) -> Option<ArrayRef> {
@@ -61,8 +73,8 @@ impl Bounds<'_> {
     }
 
     fn rows(&self) -> UInt64Array {
-        let rows = |file: &PartitionedFile| Some(*file.statistics.as_ref()?.num_rows.get_value()? as u64);
-        self.files.iter().map(rows).collect()
+        let rows = |part: &Option<Arc<Statistics>>| Some(*part.as_ref()?.num_rows.get_value()? as u64);
+        self.parts.iter().map(rows).collect()
     }
 }
 
@@ -76,7 +88,7 @@ impl PruningStatistics for Bounds<'_> {
     }
 
     fn num_containers(&self) -> usize {
-        self.files.len()
+        self.parts.len()
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {

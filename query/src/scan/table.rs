@@ -7,24 +7,20 @@ use async_trait::async_trait;
 use datafusion::{
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
     common::{Statistics, config::TableParquetOptions, project_schema},
-    datasource::{
-        listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory},
-        source::DataSourceExec,
-        table_schema::TableSchema,
-    },
+    datasource::{listing::PartitionedFile, physical_plan::FileGroup},
     error::Result as DfResult,
-    execution::object_store::ObjectStoreUrl,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
-    physical_plan::{ExecutionPlan, empty::EmptyExec},
+    physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, empty::EmptyExec, union::UnionExec},
 };
 use skein_catalog::{Dataset, Snapshot};
 
 use super::{
-    SnapshotCache,
+    HotCache, SnapshotCache,
     files::{self, SnapshotFiles},
+    hot::{ColumnKey, HotSource, Loader, Scan, Wanted},
+    parquet::{ParquetScan, Part},
     pruning,
-    reader::{Readers, SmallFiles},
+    reader::SmallFiles,
 };
 
 /// One snapshot of a dataset.
@@ -33,12 +29,14 @@ pub(crate) struct SnapshotTable {
     dataset: Dataset,
     files: Arc<SnapshotFiles>,
     small_files: SmallFiles,
+    hot: HotCache,
 }
 
 impl SnapshotTable {
     pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
         let files = cache.get(&dataset, snapshot)?;
-        Ok(Self { dataset, files, small_files: cache.small_files.clone() })
+        cache.hot.saw(dataset.id(), snapshot);
+        Ok(Self { dataset, files, small_files: cache.small_files.clone(), hot: cache.hot.clone() })
     }
 
     /// Bytes of all its files.
@@ -82,35 +80,111 @@ impl SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        if let Some(plan) = self.hot_plan(state, projection, filters, limit)? {
+            return Ok(plan);
+        }
         let (groups, statistics) = self.choose(state, filters, limit)?;
         let projection = projection.map(<[usize]>::to_vec);
         if groups.iter().all(FileGroup::is_empty) {
             let schema = project_schema(&self.files.schema, projection.as_ref())?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
+        let choosing = !filters.is_empty();
+        self.parquet(state).plan(Part { groups, statistics, projection, limit, choosing })
+    }
+
+    fn parquet(&self, state: &dyn Session) -> ParquetScan {
         let mut options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
         // The writer makes none; looking for them has a cost.
         options.global.bloom_filter_on_read = false;
-        let url = ObjectStoreUrl::parse(self.dataset.bucket().store_url())?;
-        let runtime = state.runtime_env();
-        let cached = CachedParquetFileReaderFactory::new(
-            runtime.object_store(&url)?,
-            runtime.cache_manager.get_file_metadata_cache(),
-        );
-        let readers = Readers::new(cached, self.small_files.clone(), !filters.is_empty());
-        let source = ParquetSource::new(TableSchema::new(self.files.schema.clone(), vec![]))
-            .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(readers));
-        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(statistics)
-            .with_projection_indices(projection)?
-            .with_limit(limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(scan))
+        ParquetScan {
+            dataset: self.dataset.clone(),
+            schema: self.files.schema.clone(),
+            small_files: self.small_files.clone(),
+            options,
+            runtime: state.runtime_env().clone(),
+        }
+    }
+
+    /// The columns of a scan as the hot cache knows them; `None` when it does not know one.
+    fn column_keys(&self, columns: &[usize]) -> Option<Vec<ColumnKey>> {
+        let key = |index: &usize| {
+            let id = self.files.ids.get(*index).copied().flatten()?;
+            Some((id, self.files.schema.fields().get(*index)?.data_type().clone()))
+        };
+        columns.iter().map(key).collect()
+    }
+
+    /// The plan when some of the files are in the hot cache. Those that are not may be from now on.
+    fn hot_plan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&[usize]>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+        if !self.hot.is_on() {
+            return Ok(None);
+        }
+        let columns = projection.map_or_else(|| (0..self.files.ids.len()).collect(), <[usize]>::to_vec);
+        let Some(keys) = self.column_keys(&columns).filter(|keys| !keys.is_empty()) else { return Ok(None) };
+        let files = match (filters.is_empty(), limit) {
+            (true, None) => self.files.files.clone(),
+            (true, Some(limit)) => enough_for(&self.files.files, limit),
+            (false, _) => pruning::prune(&self.files.files, &self.files.schema, filters, state)?,
+        };
+        let dataset = self.dataset.id();
+        let (hot, cold) = self.hot.split(dataset, files, &keys);
+        if !cold.is_empty() && self.hot.wants(dataset, &keys) {
+            let columns = columns.iter().copied().zip(keys).collect();
+            self.loader(state).spawn(Wanted { dataset, files: cold.clone(), columns });
+        }
+        if hot.is_empty() {
+            return Ok(None);
+        }
+        let projected = project_schema(&self.files.schema, Some(&columns))?;
+        let files: Vec<_> = hot.iter().map(|hot| hot.file.clone()).collect();
+        let statistics = files::merge(&files, &self.files.schema)?.project(Some(&columns));
+        let scan = Scan { table: &self.files.schema, columns: &columns, projected, statistics, filters, limit };
+        let hot = HotSource::plan(&hot, scan, state)?;
+        if cold.is_empty() {
+            return Ok(Some(hot));
+        }
+        let partitions = state.config().target_partitions();
+        let statistics = files::merge(&cold, &self.files.schema)?;
+        let groups = files::group(cold, partitions, state.config_options().optimizer.repartition_file_min_size);
+        let choosing = !filters.is_empty();
+        let cold = self.parquet(state).plan(Part { groups, statistics, projection: Some(columns), limit, choosing })?;
+        let both = UnionExec::try_new(vec![hot, cold])?;
+        // A plan for one core has nobody who would bring the two together.
+        Ok(Some(if partitions == 1 { Arc::new(CoalescePartitionsExec::new(both)) } else { both }))
+    }
+
+    fn loader(&self, state: &dyn Session) -> Loader {
+        let scan = self.parquet(state);
+        let reader = move |group, statistics, projection| {
+            let part =
+                Part { groups: vec![group], statistics, projection: Some(projection), limit: None, choosing: false };
+            scan.plan(part)
+        };
+        Loader {
+            cache: self.hot.clone(),
+            schema: self.files.schema.clone(),
+            reader: Arc::new(reader),
+            runtime: state.runtime_env().clone(),
+        }
+    }
+
+    /// Decodes all of it for the hot cache. False when there is no room.
+    pub(crate) async fn load(&self, state: &dyn Session) -> DfResult<bool> {
+        let all: Vec<_> = (0..self.files.ids.len()).collect();
+        let Some(keys) = self.column_keys(&all) else { return Ok(false) };
+        let columns = all.into_iter().zip(keys).collect();
+        let wanted = Wanted { dataset: self.dataset.id(), files: self.files.files.clone(), columns };
+        self.loader(state).load(&wanted).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use datafusion::{common::config::ConfigField, prelude::SessionConfig};
 use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA};
 
+use super::limits::{self, Limits, MemoryLimit, TimeLimit};
 use crate::{Error, Result};
 
 /// DataFusion's settings that a client may change.
@@ -37,11 +38,12 @@ const ENCODINGS: [&str; 2] = ["default", "fast"];
 pub(super) struct Options {
     pub(super) schema: String,
     encoding: String,
+    pub(super) limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { schema: DEFAULT_SCHEMA.to_owned(), encoding: ENCODINGS[0].to_owned() }
+        Self { schema: DEFAULT_SCHEMA.to_owned(), encoding: ENCODINGS[0].to_owned(), limits: Limits::default() }
     }
 }
 
@@ -65,13 +67,21 @@ impl Options {
                 Ok(false)
             }
             "encoding" => Err(Error::Invalid(format!("encoding '{value}' is unknown; use default or fast"))),
+            "memory_limit" => {
+                self.limits.memory = MemoryLimit::read(value)?;
+                Ok(false)
+            }
+            "statement_timeout" => {
+                self.limits.time = TimeLimit::read(value)?;
+                Ok(false)
+            }
             "timezone" | "time_zone" | "time.zone" => set_setting(TIMEZONE_SETTING, value, config),
             setting if is_open(setting) => set_setting(setting, value, config),
             setting if setting.starts_with("datafusion.") => {
                 Err(Error::Denied(format!("'{setting}' belongs to the server's configuration")))
             }
             _ => Err(Error::Invalid(format!(
-                "option '{key}' is unknown; there are catalog, schema, timezone, encoding and datafusion.* (SHOW ALL lists them)"
+                "option '{key}' is unknown; there are catalog, schema, timezone, encoding, memory_limit, statement_timeout and datafusion.* (SHOW ALL lists them)"
             ))),
         }
     }
@@ -90,6 +100,14 @@ impl Options {
                 self.encoding = fresh.encoding;
                 Ok(false)
             }
+            "memory_limit" => {
+                self.limits.memory = None;
+                Ok(false)
+            }
+            "statement_timeout" => {
+                self.limits.time = None;
+                Ok(false)
+            }
             "timezone" | "time_zone" | "time.zone" => reset_setting(TIMEZONE_SETTING, config, defaults),
             setting if is_open(setting) => reset_setting(setting, config, defaults),
             _ => Err(Error::Invalid(format!("option '{key}' is unknown, or cannot be reset"))),
@@ -104,6 +122,8 @@ impl Options {
             ("schema".to_owned(), self.schema.clone()),
             ("encoding".to_owned(), self.encoding.clone()),
             ("timezone".to_owned(), zone),
+            ("memory_limit".to_owned(), limits::show(self.limits.memory)),
+            ("statement_timeout".to_owned(), limits::show(self.limits.time)),
         ])
     }
 }

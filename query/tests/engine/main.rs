@@ -3,6 +3,7 @@
 
 mod ddl;
 mod external;
+mod hot;
 mod insert;
 mod limits;
 mod metadata;
