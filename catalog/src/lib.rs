@@ -7,6 +7,7 @@
 
 mod catalog;
 mod dataset;
+mod deletes;
 mod documents;
 mod error;
 #[cfg(test)]
@@ -26,7 +27,8 @@ pub mod writer;
 
 pub use accounts::Accounts;
 pub use catalog::{Actor, Catalog, CatalogOptions};
-pub use dataset::{At, Change, Committed, Dataset};
+pub use dataset::{At, Change, Committed, Dataset, Removed};
+pub use deletes::{DeletesRecord, DeletionVector, FileDeletes, RowSet};
 pub use documents::Documents;
 pub use error::{Error, Result};
 pub use names::{Entry, EntryKind, ExternalSpec, NewDataset, ViewSpec};

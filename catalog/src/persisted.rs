@@ -6,8 +6,10 @@ use skein_storage::Bucket;
 
 use crate::{Error, Result};
 
-/// The newest format of every object this version writes, and the newest it reads.
+/// The format of every object that says nothing a first reader would not understand.
 pub(crate) const FORMAT: u32 = 1;
+/// The format of log entries and checkpoints with deleted rows: whoever does not know of those must not read on.
+pub(crate) const FORMAT_DELETES: u32 = 2;
 /// From this size on, decoding is moved off the async threads.
 const LARGE: usize = 1 << 18;
 
@@ -33,11 +35,15 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
 
 /// Reads an object, refusing one of a newer format before anything else is read from it.
 pub(crate) fn decode<T: DeserializeOwned>(bucket: &Bucket, key: &str, bytes: &[u8]) -> Result<T> {
+    decode_up_to(FORMAT, bucket, key, bytes)
+}
+
+fn decode_up_to<T: DeserializeOwned>(newest: u32, bucket: &Bucket, key: &str, bytes: &[u8]) -> Result<T> {
     let damaged = |e: serde_json::Error| corrupt(bucket, key, &format!("{e}; restore it from a backup"));
     let Versioned { format } = serde_json::from_slice(bytes).map_err(damaged)?;
-    if format > FORMAT {
+    if format > newest {
         return Err(Error::Unimplemented(format!(
-            "'{key}' in bucket '{}' was written by a newer Skein (format {format}, this one reads up to {FORMAT}); \
+            "'{key}' in bucket '{}' was written by a newer Skein (format {format}, this one reads up to {newest}); \
              use that version or a newer one",
             bucket.name()
         )));
@@ -45,16 +51,16 @@ pub(crate) fn decode<T: DeserializeOwned>(bucket: &Bucket, key: &str, bytes: &[u
     serde_json::from_slice(bytes).map_err(damaged)
 }
 
-/// As [`decode`], without holding up other tasks while a large object is taken apart.
-pub(crate) async fn decode_large<T>(bucket: &Bucket, key: &str, bytes: Bytes) -> Result<T>
+/// Reads an object of a log, without holding up other tasks while a large one is taken apart.
+pub(crate) async fn decode_log<T>(bucket: &Bucket, key: &str, bytes: Bytes) -> Result<T>
 where
     T: DeserializeOwned + Send + 'static,
 {
     if bytes.len() < LARGE {
-        return decode(bucket, key, &bytes);
+        return decode_up_to(FORMAT_DELETES, bucket, key, &bytes);
     }
     let (bucket, key) = (bucket.clone(), key.to_owned());
-    tokio::task::spawn_blocking(move || decode(&bucket, &key, &bytes))
+    tokio::task::spawn_blocking(move || decode_up_to(FORMAT_DELETES, &bucket, &key, &bytes))
         .await
         .map_err(|e| Error::Internal(format!("decoding was interrupted: {e}")))?
 }

@@ -20,6 +20,20 @@ pub enum Operation {
     Append,
     /// All rows, and perhaps the columns, were replaced.
     Replace,
+    /// Rows were deleted.
+    Delete,
+    /// Rows were changed.
+    Update,
+    /// Rows were changed, deleted and added by comparison with other rows.
+    Merge,
+    /// All rows were removed.
+    Truncate,
+    /// The columns were changed.
+    Alter,
+    /// Files were written anew, the rows are the same.
+    Compact,
+    /// Old versions were given up.
+    Expire,
     /// Counts and statistics were restored from the files.
     Resync,
     /// Nothing changed; files that no version refers to were about to be removed.
@@ -29,12 +43,29 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Whether the first readers of logs did not know it.
+    pub(crate) const fn is_later(self) -> bool {
+        match self {
+            Self::Create | Self::Append | Self::Replace | Self::Resync | Self::Collect | Self::Drop => false,
+            Self::Delete | Self::Update | Self::Merge | Self::Truncate | Self::Alter | Self::Compact | Self::Expire => {
+                true
+            }
+        }
+    }
+
     /// Its stable name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Append => "append",
             Self::Replace => "replace",
+            Self::Delete => "delete",
+            Self::Update => "update",
+            Self::Merge => "merge",
+            Self::Truncate => "truncate",
+            Self::Alter => "alter",
+            Self::Compact => "compact",
+            Self::Expire => "expire",
             Self::Resync => "resync",
             Self::Collect => "collect",
             Self::Drop => "drop",
@@ -64,7 +95,7 @@ pub struct SnapshotInfo {
     pub operation: Operation,
     /// Rows in the files that joined.
     pub rows_added: u64,
-    /// Rows in the files that left.
+    /// Rows in the files that left, and rows deleted from files that stay.
     pub rows_removed: u64,
     /// Files that joined.
     pub files_added: u64,
@@ -101,9 +132,9 @@ pub struct Snapshot {
     pub schema_id: u32,
     /// The files, in the order in which they joined.
     pub files: Arc<[Arc<DataFile>]>,
-    /// Rows in all files.
+    /// Rows in all files, without deleted ones.
     pub rows: u64,
-    /// Bytes of all files.
+    /// Bytes of all data files.
     pub bytes: u64,
     /// Free-form properties, given when the dataset was created.
     pub properties: Arc<BTreeMap<String, String>>,

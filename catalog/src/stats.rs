@@ -6,12 +6,14 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use skein_model::FileId;
 
+use crate::DeletesRecord;
+
 /// One immutable Parquet file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataFile {
     /// Its id; the key is [`crate::Dataset::data_key`] of it.
     pub id: FileId,
-    /// Rows in it.
+    /// Rows in it, deleted ones too.
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
@@ -24,6 +26,21 @@ pub struct DataFile {
     pub columns: BTreeMap<i32, ColumnStats>,
     /// The schema it was written with ([`crate::schema_id`] of the schema given to the writer); 0: not known.
     pub schema_id: u32,
+    /// Which of its rows are deleted, at the version this record belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletes: Option<DeletesRecord>,
+}
+
+impl DataFile {
+    /// Rows that are not deleted.
+    pub fn live_rows(&self) -> u64 {
+        self.rows.saturating_sub(self.deletes.as_ref().map_or(0, |deletes| deletes.rows))
+    }
+
+    /// The id of its deletion vector, if it has one.
+    pub fn deletes_id(&self) -> Option<FileId> {
+        self.deletes.as_ref().map(|deletes| deletes.id)
+    }
 }
 
 /// Bounds of one column in one file.
@@ -123,12 +140,25 @@ pub(crate) mod tests {
             row_groups: 1,
             columns: (1..).zip(columns).collect(),
             schema_id: 1,
+            deletes: None,
         }
+    }
+
+    /// That file with three rows deleted.
+    pub(crate) fn file_with_deletes() -> DataFile {
+        let deletes = DeletesRecord {
+            id: "01JC0000000000000000000002".parse().unwrap(),
+            rows: 3,
+            bytes: 99,
+            sha256: "cd".repeat(32),
+        };
+        DataFile { deletes: Some(deletes), ..file_with_everything() }
     }
 
     #[test]
     fn the_format_is_the_one_on_file() {
         golden::check("data_file", &file_with_everything());
+        golden::check("data_file_deletes", &file_with_deletes());
     }
 
     #[test]

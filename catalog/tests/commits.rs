@@ -5,7 +5,9 @@ mod support;
 use std::sync::Arc;
 
 use rstest::rstest;
-use skein_catalog::{At, CatalogOptions, Change, Error, Operation, Snapshot, field_id, schema_id};
+use skein_catalog::{
+    At, CatalogOptions, Change, Error, FileDeletes, Operation, Removed, RowSet, Snapshot, field_id, schema_id,
+};
 use skein_model::{ErrorKind, FileId, Kind};
 use skein_storage::fault::{Fault, Op};
 use support::{ada, catalog, columns, dataset, faulty, file, new_dataset, server};
@@ -87,7 +89,7 @@ async fn what_cannot_be_rebased_is_a_conflict() {
     assert_eq!(conflict.kind(), ErrorKind::Conflict);
     assert!(conflict.to_string().contains("version 2 now") && conflict.to_string().contains("public.t"), "{conflict}");
 
-    let resync = Change { removed: vec![old.id], added: vec![old.clone()], ..change(Operation::Resync) };
+    let resync = Change { removed: vec![Removed::from(&old)], added: vec![old.clone()], ..change(Operation::Resync) };
     table.commit(resync.clone(), &ada()).await.unwrap();
     table.commit(Change { schema: Some(planned.clone()), ..change(Operation::Replace) }, &ada()).await.unwrap();
     assert_eq!(table.commit(resync, &ada()).await.unwrap_err().kind(), ErrorKind::Conflict);
@@ -98,6 +100,41 @@ async fn what_cannot_be_rebased_is_a_conflict() {
     let again = Change { schema: Some(planned), ..change(Operation::Replace) };
     table.commit(again, &ada()).await.unwrap();
     assert_eq!(table.history().await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn rows_are_deleted_from_a_file_as_it_was_seen_or_not_at_all() {
+    let catalog = catalog().await;
+    let table = catalog.create_dataset(new_dataset("t"), &ada()).await.unwrap();
+    let (one, two) = (file(10), file(10));
+    table.commit(Change::append(vec![one.clone(), two.clone()]), &ada()).await.unwrap();
+    let rows = |rows: &[u32]| rows.iter().copied().collect::<RowSet>();
+    let delete = |deletes: Vec<FileDeletes>| Change { deletes, ..change(Operation::Delete) };
+    let first = table.write_deletes(&one, &RowSet::new(), &rows(&[1, 2])).await.unwrap();
+    let rival = table.write_deletes(&one, &RowSet::new(), &rows(&[3])).await.unwrap();
+    let elsewhere = table.write_deletes(&two, &RowSet::new(), &rows(&[4])).await.unwrap();
+    let seen = table.snapshot(At::Latest).await.unwrap();
+    table.commit(Change::append(vec![file(5)]), &ada()).await.unwrap();
+
+    let deleted = table.commit(delete(vec![first.clone()]), &ada()).await.unwrap().snapshot;
+    assert_eq!((deleted.rows, deleted.info.rows_removed, deleted.info.files_removed), (23, 2, 0));
+    assert_eq!((deleted.files[0].id, deleted.files[0].live_rows(), deleted.files[0].rows), (one.id, 8, 10));
+    let conflict = table.commit(delete(vec![rival]), &ada()).await.unwrap_err();
+    assert_eq!(conflict.kind(), ErrorKind::Conflict, "{conflict}");
+    table.commit(delete(vec![elsewhere]), &ada()).await.unwrap();
+    assert_eq!(table.snapshot(At::Latest).await.unwrap().rows, 22);
+    assert_eq!(table.snapshot(At::Version(3)).await.unwrap().rows, 25);
+
+    let removed: Vec<_> = seen.files.iter().map(|file| Removed::from(file.as_ref())).collect();
+    let stale = Change { removed: removed.clone(), added: vec![file(20)], ..change(Operation::Compact) };
+    let conflict = table.commit(stale, &ada()).await.unwrap_err();
+    assert!(conflict.to_string().contains("have been deleted"), "{conflict}");
+    let now = table.snapshot(At::Latest).await.unwrap();
+    let removed: Vec<_> = now.files.iter().map(|file| Removed::from(file.as_ref())).collect();
+    let gone = table.commit(Change { removed, ..change(Operation::Delete) }, &ada()).await.unwrap().snapshot;
+    assert_eq!((gone.rows, gone.info.rows_removed, gone.bytes), (0, 22, 0));
+    let late = FileDeletes { replaces: Some(first.deletes.id), ..first };
+    assert_eq!(table.commit(delete(vec![late]), &ada()).await.unwrap_err().kind(), ErrorKind::Conflict);
 }
 
 #[tokio::test]
@@ -123,7 +160,7 @@ async fn changes_that_make_no_sense_are_refused_before_anything_is_written() {
         change(Operation::Drop),
         Change { schema: Some(plain.clone()), ..change(Operation::Append) },
         Change { schema: Some(plain), ..change(Operation::Replace) },
-        Change { removed: vec![FileId::generate()], ..change(Operation::Append) },
+        Change { removed: vec![Removed { id: FileId::generate(), deletes: None }], ..change(Operation::Append) },
         Change::append(vec![twin.clone()]),
         {
             let f = file(1);

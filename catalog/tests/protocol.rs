@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use proptest::{collection::vec, prelude::*};
-use skein_catalog::{At, Catalog, CatalogOptions, Change, DataFile, Error, Operation};
+use skein_catalog::{At, Catalog, CatalogOptions, Change, DataFile, Error, Operation, Removed};
 use skein_model::FileId;
 use skein_storage::fault::{Fault, Op};
 use support::{ada, dataset, faulty, file, new_dataset, server};
@@ -91,7 +91,7 @@ async fn write(catalog: Catalog, steps: Vec<Step>) -> Vec<Told> {
             }
             Step::Remove => {
                 let seen = table.snapshot(At::Latest).await.unwrap();
-                let removed = seen.files.first().map(|f| f.id).into_iter().collect();
+                let removed = seen.files.first().map(|f| Removed::from(f.as_ref())).into_iter().collect();
                 Change { operation: Operation::Resync, removed, ..Change::append(vec![]) }
             }
         };
@@ -117,7 +117,7 @@ async fn commit(table: &skein_catalog::Dataset, change: Change) -> Told {
     Told {
         operation: change.operation,
         added: change.added.iter().map(|f: &DataFile| f.id).collect(),
-        removed: change.removed,
+        removed: change.removed.iter().map(|f| f.id).collect(),
         base: change.read_version,
         key: change.idempotency_key,
         outcome,

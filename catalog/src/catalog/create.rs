@@ -289,6 +289,7 @@ impl Catalog {
             removed_all: false,
             removed: Vec::new(),
             added: Vec::new(),
+            deletes: Vec::new(),
         }
     }
 }

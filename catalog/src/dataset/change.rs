@@ -1,7 +1,7 @@
 //! What can be committed, and what a change becomes when it meets the newest state.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -11,7 +11,7 @@ use skein_model::{FileId, Version};
 use ulid::Ulid;
 
 use crate::{
-    Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo, StoredSchema, fingerprint,
+    Actor, DataFile, Error, FileDeletes, Operation, Result, Snapshot, SnapshotInfo, StoredSchema, fingerprint,
     log::{Delta, State},
     persisted,
     schema::{assign, check_assigned, without_schema_id},
@@ -25,7 +25,9 @@ pub struct Change {
     /// Files that join.
     pub added: Vec<DataFile>,
     /// Files that leave, before the others join. A `Replace` removes all files, whatever stands here.
-    pub removed: Vec<FileId>,
+    pub removed: Vec<Removed>,
+    /// Files that stay and lose rows: what [`crate::Dataset::write_deletes`] gave.
+    pub deletes: Vec<FileDeletes>,
     /// The new columns; for `Replace` only. Must carry the field ids that [`crate::Dataset::plan_schema`] assigned.
     pub schema: Option<SchemaRef>,
     /// The version the change is based on. `None`: whatever is newest when the commit succeeds.
@@ -41,10 +43,26 @@ impl Change {
             operation: Operation::Append,
             added,
             removed: Vec::new(),
+            deletes: Vec::new(),
             schema: None,
             read_version: None,
             idempotency_key: None,
         }
+    }
+}
+
+/// A file that leaves, as the change has seen it: when rows of it have been deleted since, that is a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// The file.
+    pub id: FileId,
+    /// Its deletion vector.
+    pub deletes: Option<FileId>,
+}
+
+impl From<&DataFile> for Removed {
+    fn from(file: &DataFile) -> Self {
+        Self { id: file.id, deletes: file.deletes_id() }
     }
 }
 
@@ -84,8 +102,8 @@ impl<'a> Proposal<'a> {
         if change.schema.is_some() && change.operation != Operation::Replace {
             return Err(Error::InvalidInput(format!("'{}' cannot change the columns; use replace", change.operation)));
         }
-        if change.operation == Operation::Append && !change.removed.is_empty() {
-            return Err(Error::InvalidInput("an append removes no files".to_owned()));
+        if change.operation == Operation::Append && !(change.removed.is_empty() && change.deletes.is_empty()) {
+            return Err(Error::InvalidInput("an append removes no files and no rows".to_owned()));
         }
         let schema = match change.schema.take() {
             None => None,
@@ -127,7 +145,7 @@ impl<'a> Proposal<'a> {
         self.check_base(state)?;
         let columns = self.columns(state)?;
         let added = self.stamped_files(columns.schema_id);
-        let delta = Delta {
+        let mut delta = Delta {
             format: persisted::FORMAT,
             dataset: state.dataset(),
             info: self.info(state, &added, columns.fingerprint, now),
@@ -137,9 +155,11 @@ impl<'a> Proposal<'a> {
             properties: BTreeMap::new(),
             collected_before: self.collect_before,
             removed_all: self.removes_all(),
-            removed: if self.removes_all() { Vec::new() } else { self.change.removed.clone() },
+            removed: self.removed().map(|file| file.id).collect(),
             added,
+            deletes: self.change.deletes.clone(),
         };
+        delta.format = delta.needed_format();
         // What is written once is there for ever, so it must be right; and once it is written nothing may fail.
         let next = state.next(&delta).map_err(|m| Error::InvalidInput(format!("the change is not valid: {m}")))?;
         Ok(Prepared::Next(Box::new(delta), Arc::new(next)))
@@ -149,24 +169,26 @@ impl<'a> Proposal<'a> {
         self.change.operation == Operation::Replace
     }
 
+    fn removed(&self) -> impl Iterator<Item = &Removed> {
+        self.change.removed.iter().filter(|_| !self.removes_all())
+    }
+
     /// Whether the change still makes sense on top of this state.
     fn check_base(&self, state: &State) -> Result<()> {
         let current = state.snapshot();
         let base = self.change.read_version;
         // Only garbage collection bases a drop on a version.
-        let based = self.removes_all() || matches!(self.change.operation, Operation::Drop | Operation::Collect);
+        let based = self.removes_all()
+            || matches!(self.change.operation, Operation::Drop | Operation::Collect | Operation::Merge);
         if based && base.is_some_and(|v| changed_since(state, v)) {
             let base = base.unwrap_or_default();
             return Err(
                 self.conflict(format!("it is at version {} now, the change was based on {base}", current.version))
             );
         }
-        if let Some(id) = self.change.removed.iter().filter(|_| !self.removes_all()).find(|id| !state.has_file(id)) {
-            return Err(
-                self.conflict(format!("file {id}, which the change removes, is gone at version {}", current.version))
-            );
-        }
-        if let Some(id) = self.files.iter().map(|f| f.id).find(|id| is_collected(state, *id)) {
+        self.check_files(state)?;
+        let written = self.files.iter().map(|f| f.id).chain(self.change.deletes.iter().map(|d| d.deletes.id));
+        if let Some(id) = written.into_iter().find(|id| is_collected(state, *id)) {
             let reason = format!(
                 "garbage collection has removed files as old as {id} ({}), which the change adds; its grace time must be \
                  longer than the longest write",
@@ -176,8 +198,30 @@ impl<'a> Proposal<'a> {
         }
         if self.schema.is_none() {
             let other = |f: &&Arc<DataFile>| f.schema_id != 0 && f.schema_id != current.schema_id;
-            if self.change.operation == Operation::Append && self.files.iter().any(|f| other(&f)) {
+            if self.change.operation != Operation::Resync && self.files.iter().any(|f| other(&f)) {
                 return Err(self.conflict("its columns were replaced while the rows were written".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the files that the change takes rows from are as it has seen them.
+    fn check_files(&self, state: &State) -> Result<()> {
+        let version = state.snapshot().version;
+        let taken = self.removed().map(|file| (file.id, file.deletes));
+        for (id, seen) in taken.chain(self.change.deletes.iter().map(|d| (d.file, d.replaces))) {
+            match state.deletes_of(&id) {
+                None => {
+                    return Err(
+                        self.conflict(format!("file {id}, which the change removes, is gone at version {version}"))
+                    );
+                }
+                Some(now) if now != seen => {
+                    return Err(self.conflict(format!(
+                        "rows of file {id}, which the change takes rows from, have been deleted up to version {version}"
+                    )));
+                }
+                Some(_) => {}
             }
         }
         Ok(())
@@ -219,6 +263,7 @@ impl<'a> Proposal<'a> {
     fn info(&self, state: &State, added: &[Arc<DataFile>], print: String, now: DateTime<Utc>) -> SnapshotInfo {
         let current = state.snapshot();
         let removed = self.removed_counts(state);
+        let deleted = self.deleted_rows(state);
         let joining = Counts::of(added.iter());
         SnapshotInfo {
             version: current.version + 1,
@@ -227,10 +272,10 @@ impl<'a> Proposal<'a> {
             reason: self.actor.reason.clone(),
             operation: self.change.operation,
             rows_added: joining.rows,
-            rows_removed: removed.rows,
+            rows_removed: removed.rows + deleted,
             files_added: joining.files,
             files_removed: removed.files,
-            rows: current.rows - removed.rows + joining.rows,
+            rows: (current.rows - removed.rows).saturating_sub(deleted) + joining.rows,
             bytes: current.bytes - removed.bytes + joining.bytes,
             files: current.files.len() as u64 - removed.files + joining.files,
             schema_fingerprint: print,
@@ -248,8 +293,21 @@ impl<'a> Proposal<'a> {
         if self.change.removed.is_empty() {
             return Counts::default();
         }
-        let removed: HashSet<_> = self.change.removed.iter().collect();
+        let removed: HashSet<_> = self.change.removed.iter().map(|file| file.id).collect();
         Counts::of(current.files.iter().filter(|f| removed.contains(&f.id)))
+    }
+
+    /// Rows that are deleted of files that stay.
+    fn deleted_rows(&self, state: &State) -> u64 {
+        if self.change.deletes.is_empty() {
+            return 0;
+        }
+        let after: HashMap<_, _> = self.change.deletes.iter().map(|d| (d.file, d.deletes.rows)).collect();
+        let more = |file: &Arc<DataFile>| {
+            let before = file.deletes.as_ref().map_or(0, |deletes| deletes.rows);
+            Some(after.get(&file.id)?.saturating_sub(before))
+        };
+        state.snapshot().files.iter().filter_map(more).sum()
     }
 }
 
@@ -281,6 +339,10 @@ struct Counts {
 
 impl Counts {
     fn of<'f>(files: impl Iterator<Item = &'f Arc<DataFile>>) -> Self {
-        files.fold(Self::default(), |c, f| Self { files: c.files + 1, rows: c.rows + f.rows, bytes: c.bytes + f.bytes })
+        files.fold(Self::default(), |c, f| Self {
+            files: c.files + 1,
+            rows: c.rows + f.live_rows(),
+            bytes: c.bytes + f.bytes,
+        })
     }
 }

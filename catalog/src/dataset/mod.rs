@@ -2,10 +2,11 @@
 
 mod change;
 mod commit;
+mod references;
 mod shared;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     sync::Arc,
 };
@@ -15,8 +16,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use skein_model::{DatasetId, FileId, TableName, Version};
 use skein_storage::Bucket;
 
-pub use self::change::{Change, Committed};
-pub(crate) use self::shared::Shared;
+pub use self::change::{Change, Committed, Removed};
+pub(crate) use self::{references::References, shared::Shared};
 use crate::{
     Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo, log,
     schema::{assign, validate},
@@ -140,27 +141,34 @@ impl Dataset {
     /// # Errors
     /// When the log cannot be read.
     pub async fn referenced_files(&self) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
+        Ok(self.references().await?.files)
+    }
+
+    /// As [`Dataset::referenced_files`], with deletion vectors.
+    pub(crate) async fn references(&self) -> Result<References> {
         self.shared.catch_up().await?;
         let newest = self.shared.with(|state| state.snapshot().version)?;
-        self.files_added(1, newest).await
+        self.references_in(1, newest).await
     }
 
-    /// The files of the newest version in the bucket.
+    /// The files and deletion vectors of the newest version in the bucket.
     pub(crate) async fn newest_files(&self) -> Result<HashSet<FileId>> {
         self.shared.catch_up().await?;
-        self.shared.with(|state| state.snapshot().files.iter().map(|file| file.id).collect())
+        self.shared.with(|state| {
+            state.snapshot().files.iter().flat_map(|file| std::iter::once(file.id).chain(file.deletes_id())).collect()
+        })
     }
 
-    /// The files that joined in versions `first..=newest`.
-    async fn files_added(&self, first: Version, newest: Version) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
+    /// What joined in versions `first..=newest`.
+    async fn references_in(&self, first: Version, newest: Version) -> Result<References> {
         let reader = self.shared.reader();
-        let mut files = HashMap::new();
+        let mut found = References::default();
         for from in (first..=newest).step_by(256) {
             for delta in reader.deltas(from, newest.min(from + 255)).await?.into_iter().flatten() {
-                files.extend(delta.added.into_iter().map(|f| (f.id, f)));
+                found.take(delta);
             }
         }
-        Ok(files.into_iter().collect())
+        Ok(found)
     }
 
     /// The key of a data file in [`Dataset::bucket`].
@@ -168,13 +176,13 @@ impl Dataset {
         log::data_key(self.id(), file)
     }
 
-    /// The data files among `candidates` that may be removed: no version refers to them, and none ever will. To make
+    /// The data files and deletion vectors among `candidates` that may be removed: no version refers to them, and none ever will. To make
     /// sure of that the log is told first, as a version of its own. A write that has taken so long that its files are
     /// among them gets a conflict when it commits.
     pub(crate) async fn give_up(&self, mut candidates: BTreeSet<FileId>, actor: &Actor) -> Result<BTreeSet<FileId>> {
         let (newest, told) = self.shared.with(|state| (state.snapshot().version, state.collected_before()))?;
-        for id in self.files_added(1, newest).await?.keys() {
-            candidates.remove(id);
+        for id in self.references_in(1, newest).await?.ids() {
+            candidates.remove(&id);
         }
         // Just after the youngest of them, not after the grace time: if this machine's clock is ahead, later writes must
         // not suffer for it.
@@ -185,8 +193,8 @@ impl Dataset {
         }
         let committed = commit::collect(self, before, actor).await?;
         // What others committed between the two is theirs.
-        for id in self.files_added(newest + 1, committed.version).await?.keys() {
-            candidates.remove(id);
+        for id in self.references_in(newest + 1, committed.version).await?.ids() {
+            candidates.remove(&id);
         }
         Ok(candidates)
     }

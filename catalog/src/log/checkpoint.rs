@@ -36,7 +36,7 @@ mod tests {
         golden,
         log::{
             State,
-            delta::tests::{append, collect, create, replace, schema},
+            delta::tests::{append, collect, create, delete, replace, schema},
         },
     };
 
@@ -78,6 +78,18 @@ mod tests {
         restored = State::restore(state.checkpoint()).unwrap();
         assert_eq!(restored.collected_before(), collect().collected_before);
         assert_eq!(state.checkpoint(), restored.checkpoint());
+    }
+
+    #[test]
+    fn deleted_rows_are_in_it() {
+        let mut state = State::start(create()).unwrap();
+        state.apply(append()).unwrap();
+        state.apply(delete()).unwrap();
+        let checkpoint = state.checkpoint();
+        golden::check("log_checkpoint_deletes", &checkpoint);
+        assert_eq!(checkpoint.format, 2);
+        let restored = State::restore(checkpoint.clone()).unwrap();
+        assert_eq!((restored.snapshot().rows, restored.checkpoint()), (7, checkpoint));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use skein_model::{DatasetId, FileId};
 
-use crate::{DataFile, SnapshotInfo, StoredSchema};
+use crate::{DataFile, FileDeletes, SnapshotInfo, StoredSchema, persisted};
 
 /// What stands in `tables/<dataset>/log/<version>.json`. The commit id in `info` makes it unlike any other attempt's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,17 @@ pub(crate) struct Delta {
     /// These files join, after the others have left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) added: Vec<Arc<DataFile>>,
+    /// Rows of files that stay are deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) deletes: Vec<FileDeletes>,
+}
+
+impl Delta {
+    /// The format that it has to be written in.
+    pub(crate) fn needed_format(&self) -> u32 {
+        let deletes = !self.deletes.is_empty() || self.added.iter().any(|file| file.deletes.is_some());
+        if deletes || self.info.operation.is_later() { persisted::FORMAT_DELETES } else { persisted::FORMAT }
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +55,11 @@ pub(super) mod tests {
     use arrow_schema::{DataType, Field, Schema};
 
     use super::*;
-    use crate::{Operation, fingerprint, golden, schema::assign, stats::tests::file_with_everything};
+    use crate::{
+        Operation, fingerprint, golden,
+        schema::assign,
+        stats::tests::{file_with_deletes, file_with_everything},
+    };
 
     pub(in crate::log) fn schema() -> StoredSchema {
         let fields = vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)];
@@ -81,7 +96,27 @@ pub(super) mod tests {
             removed_all: false,
             removed: vec![],
             added: vec![],
+            deletes: vec![],
         }
+    }
+
+    pub(in crate::log) fn delete() -> Delta {
+        let append = append();
+        let file = file_with_deletes();
+        let info = SnapshotInfo {
+            version: 3,
+            operation: Operation::Delete,
+            rows_added: 0,
+            rows_removed: 3,
+            files_added: 0,
+            rows: 7,
+            idempotency_key: None,
+            parent: Some(2),
+            commit_id: "01JC0000000000000000000015".parse().unwrap(),
+            ..append.info.clone()
+        };
+        let deletes = vec![FileDeletes { file: file.id, replaces: None, deletes: file.deletes.unwrap() }];
+        Delta { format: 2, info, added: vec![], deletes, ..append }
     }
 
     pub(in crate::log) fn append() -> Delta {
@@ -145,6 +180,7 @@ pub(super) mod tests {
         golden::check("log_append", &append());
         golden::check("log_replace", &replace());
         golden::check("log_collect", &collect());
+        golden::check("log_delete", &delete());
         let removed = vec!["01JC0000000000000000000001".parse().unwrap()];
         golden::check("log_remove", &Delta { removed_all: false, removed, schema: None, ..replace() });
     }

@@ -24,6 +24,10 @@ pub(crate) fn data_key(dataset: DatasetId, file: FileId) -> String {
     format!("tables/{dataset}/data/{file}.parquet")
 }
 
+pub(crate) fn deletes_key(dataset: DatasetId, deletes: FileId) -> String {
+    format!("tables/{dataset}/deletes/{deletes}.bin")
+}
+
 /// The version of a delta's key.
 pub(super) fn parse_delta_key(key: &str) -> Option<Version> {
     parse_version(key.rsplit('/').next()?.strip_suffix(".json")?)

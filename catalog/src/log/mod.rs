@@ -11,6 +11,6 @@ mod state;
 
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use delta::Delta;
-pub(crate) use keys::{data_key, dataset_folder, delta_key};
+pub(crate) use keys::{data_key, dataset_folder, deletes_key, delta_key};
 pub(crate) use reader::LogReader;
 pub(crate) use state::State;

@@ -31,7 +31,7 @@ impl LogReader {
         let key = keys::delta_key(self.dataset, version);
         match self.bucket.get_opt(&key).await? {
             None => Ok(None),
-            Some(bytes) => persisted::decode_large(&self.bucket, &key, bytes).await.map(Some),
+            Some(bytes) => persisted::decode_log(&self.bucket, &key, bytes).await.map(Some),
         }
     }
 
@@ -123,7 +123,7 @@ impl LogReader {
         let key = keys::checkpoint_key(self.dataset, version);
         let bytes = self.bucket.get_opt(&key).await?;
         let bytes = bytes.ok_or_else(|| persisted::corrupt(&self.bucket, &key, "it is gone"))?;
-        let checkpoint: Checkpoint = persisted::decode_large(&self.bucket, &key, bytes).await?;
+        let checkpoint: Checkpoint = persisted::decode_log(&self.bucket, &key, bytes).await?;
         if (checkpoint.dataset, checkpoint.version) != (self.dataset, version) {
             return Err(persisted::corrupt(&self.bucket, &key, "it is another one's"));
         }

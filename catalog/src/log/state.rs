@@ -11,7 +11,7 @@ use skein_model::{DatasetId, FileId, Version};
 
 use super::{Checkpoint, Delta};
 use crate::{
-    DataFile, Operation, Snapshot, SnapshotInfo, StoredSchema, persisted,
+    DataFile, DeletesRecord, FileDeletes, Operation, Snapshot, SnapshotInfo, StoredSchema,
     schema::{strip_field_ids, with_schema_id},
 };
 
@@ -27,7 +27,10 @@ pub(crate) struct State {
     stored_schema: StoredSchema,
     history: Vec<Arc<SnapshotInfo>>,
     keys: HashMap<String, Version>,
-    file_ids: HashSet<FileId>,
+    /// The files, and the id of each one's deletion vector.
+    file_ids: HashMap<FileId, Option<FileId>>,
+    /// The newest format of any version so far.
+    format: u32,
     last_field_id: i32,
     collected_before: Option<DateTime<Utc>>,
     last_checkpoint: Version,
@@ -57,7 +60,8 @@ impl State {
             stored_schema: schema,
             history: Vec::new(),
             keys: HashMap::new(),
-            file_ids: HashSet::new(),
+            file_ids: HashMap::new(),
+            format: delta.format,
             last_field_id: delta.last_field_id,
             collected_before: None,
             last_checkpoint: 0,
@@ -80,7 +84,8 @@ impl State {
         let keyed = history.iter().filter_map(|i| Some((i.idempotency_key.clone()?, i.version)));
         Ok(Self {
             keys: keyed.collect(),
-            file_ids: files.iter().map(|f| f.id).collect(),
+            file_ids: files.iter().map(|f| (f.id, f.deletes_id())).collect(),
+            format: checkpoint.format,
             snapshot: Arc::new(Snapshot {
                 dataset,
                 version,
@@ -160,7 +165,9 @@ impl State {
         for id in &delta.removed {
             self.file_ids.remove(id);
         }
-        self.file_ids.extend(delta.added.iter().map(|f| f.id));
+        self.file_ids.extend(delta.added.iter().map(|f| (f.id, f.deletes_id())));
+        self.file_ids.extend(delta.deletes.iter().map(|d| (d.file, Some(d.deletes.id))));
+        self.format = self.format.max(delta.format);
         if let Some(key) = &delta.info.idempotency_key {
             self.keys.insert(key.clone(), delta.info.version);
         }
@@ -184,12 +191,21 @@ impl State {
         if delta.schema.is_none() && delta.schema_id != current.schema_id {
             return Err(format!("it refers to schema {}, the current one is {}", delta.schema_id, current.schema_id));
         }
-        if let Some(id) = delta.removed.iter().find(|id| !self.file_ids.contains(id)) {
+        if let Some(id) = delta.removed.iter().find(|id| !self.file_ids.contains_key(id)) {
             return Err(format!("it removes file {id}, which is not there"));
         }
         let removed: HashSet<_> = delta.removed.iter().collect();
         let mut joining = HashSet::new();
-        let stays = |id: &FileId| !delta.removed_all && self.file_ids.contains(id) && !removed.contains(id);
+        let stays = |id: &FileId| !delta.removed_all && self.file_ids.contains_key(id) && !removed.contains(id);
+        let mut marked = HashSet::new();
+        for FileDeletes { file, replaces, .. } in &delta.deletes {
+            if !stays(file) || !marked.insert(file) {
+                return Err(format!("it deletes rows of file {file}, which is not there or was named before"));
+            }
+            if self.file_ids.get(file) != Some(replaces) {
+                return Err(format!("it replaces deleted rows of file {file} that are not the newest"));
+            }
+        }
         match delta.added.iter().find(|f| stays(&f.id) || !joining.insert(f.id)) {
             Some(file) => Err(format!("it adds file {}, which is there already", file.id)),
             None => Ok(()),
@@ -199,13 +215,21 @@ impl State {
     /// Makes of the files those after the change, if the counts come out as the delta says.
     fn change_files(&self, delta: &Delta, files: &mut Vec<Arc<DataFile>>) -> Result<(), Misfit> {
         let removed: HashSet<_> = delta.removed.iter().collect();
+        let deletes: HashMap<_, _> = delta.deletes.iter().map(|d| (d.file, &d.deletes)).collect();
         let stays = |file: &Arc<DataFile>| !removed.contains(&file.id);
         let (kept, rows, bytes) = if delta.removed_all {
             (0, 0, 0)
-        } else if removed.is_empty() {
+        } else if removed.is_empty() && deletes.is_empty() {
             (files.len(), self.snapshot.rows, self.snapshot.bytes)
         } else {
-            let (rows, bytes) = totals(files.iter().filter(|file| stays(file)));
+            let (mut rows, mut bytes) = (0, 0);
+            for file in files.iter().filter(|file| stays(file)) {
+                rows += match deletes.get(&file.id) {
+                    Some(deletes) => rows_left(file, deletes)?,
+                    None => file.live_rows(),
+                };
+                bytes += file.bytes;
+            }
             (files.len() - removed.len(), rows, bytes)
         };
         let (rows_added, bytes_added) = totals(&delta.added);
@@ -215,6 +239,13 @@ impl State {
             files.clear();
         } else if !removed.is_empty() {
             files.retain(stays);
+        }
+        if !deletes.is_empty() {
+            for file in files.iter_mut() {
+                if let Some(deletes) = deletes.get(&file.id) {
+                    *file = Arc::new(DataFile { deletes: Some((*deletes).clone()), ..file.as_ref().clone() });
+                }
+            }
         }
         files.extend(delta.added.iter().cloned());
         Ok(())
@@ -230,7 +261,7 @@ impl State {
     /// What a checkpoint of this state says.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
-            format: persisted::FORMAT,
+            format: self.format,
             dataset: self.snapshot.dataset,
             version: self.snapshot.version,
             schema_id: self.snapshot.schema_id,
@@ -277,7 +308,12 @@ impl State {
     }
 
     pub(crate) fn has_file(&self, id: &FileId) -> bool {
-        self.file_ids.contains(id)
+        self.file_ids.contains_key(id)
+    }
+
+    /// The id of a file's deletion vector; the outer `None`: there is no such file.
+    pub(crate) fn deletes_of(&self, id: &FileId) -> Option<Option<FileId>> {
+        self.file_ids.get(id).copied()
     }
 
     /// Files written before this time and not referred to by any version may be gone.
@@ -302,7 +338,19 @@ impl State {
 }
 
 fn totals<'f>(files: impl IntoIterator<Item = &'f Arc<DataFile>>) -> (u64, u64) {
-    files.into_iter().fold((0, 0), |(rows, bytes), f| (rows + f.rows, bytes + f.bytes))
+    files.into_iter().fold((0, 0), |(rows, bytes), f| (rows + f.live_rows(), bytes + f.bytes))
+}
+
+/// Rows of a file that are left with a new deletion vector.
+fn rows_left(file: &DataFile, deletes: &DeletesRecord) -> Result<u64, Misfit> {
+    let before = file.deletes.as_ref().map_or(0, |deletes| deletes.rows);
+    if deletes.rows <= before || deletes.rows > file.rows {
+        return Err(format!(
+            "it says that {} of the {} rows of file {} are deleted, where {before} were",
+            deletes.rows, file.rows, file.id
+        ));
+    }
+    Ok(file.rows - deletes.rows)
 }
 
 fn check_totals(info: &SnapshotInfo, files: u64, rows: u64, bytes: u64) -> Result<(), Misfit> {
@@ -318,7 +366,7 @@ fn check_totals(info: &SnapshotInfo, files: u64, rows: u64, bytes: u64) -> Resul
 #[cfg(test)]
 mod tests {
     use super::{
-        super::delta::tests::{append, collect, create, replace},
+        super::delta::tests::{append, collect, create, delete, replace},
         *,
     };
     use crate::{field_id, schema_id};
@@ -336,6 +384,50 @@ mod tests {
         assert!(two.arrow_schema().metadata().is_empty());
         assert!(two.arrow_schema().field(0).metadata().is_empty());
         assert_eq!(state.history().len(), 3);
+    }
+
+    #[test]
+    fn deleted_rows_are_not_counted() {
+        let mut state = State::start(create()).unwrap();
+        state.apply(append()).unwrap();
+        let before = state.snapshot().clone();
+        let after = state.apply(delete()).unwrap();
+        assert_eq!((before.rows, after.rows, after.bytes, after.files.len()), (10, 7, before.bytes, 1));
+        let file = &after.files[0];
+        assert_eq!((file.rows, file.live_rows(), file.deletes_id()), (10, 7, Some(delete().deletes[0].deletes.id)));
+        assert_eq!(state.deletes_of(&file.id), Some(file.deletes_id()));
+        assert_eq!(before.files[0].live_rows(), 10);
+        // A file that leaves takes its live rows with it.
+        let mut replaced = replace();
+        (replaced.info.version, replaced.info.rows_removed) = (4, 7);
+        assert_eq!(state.apply(replaced).unwrap().rows, 0);
+    }
+
+    #[test]
+    fn deletes_that_do_not_fit_change_nothing() {
+        let mut state = State::start(create()).unwrap();
+        state.apply(append()).unwrap();
+        let changed = |change: fn(&mut Delta)| {
+            let mut delta = delete();
+            change(&mut delta);
+            delta
+        };
+        for misfit in [
+            changed(|d| d.deletes[0].file = FileId::generate()),
+            changed(|d| d.deletes[0].replaces = Some(FileId::generate())),
+            changed(|d| d.deletes[0].deletes.rows = 11),
+            changed(|d| d.deletes[0].deletes.rows = 0),
+            changed(|d| d.deletes.push(d.deletes[0].clone())),
+            changed(|d| d.removed = vec![d.deletes[0].file]),
+        ] {
+            assert!(state.apply(misfit).is_err());
+            assert_eq!(state.snapshot().rows, 10);
+        }
+        state.apply(delete()).unwrap();
+        let mut fewer = delete();
+        fewer.info.version = 4;
+        fewer.deletes[0].replaces = Some(fewer.deletes[0].deletes.id);
+        assert!(state.apply(fewer).unwrap_err().contains("where 3 were"));
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub struct VerifyReport {
     pub pending: Vec<Finding>,
     /// Datasets looked at.
     pub datasets_checked: u64,
-    /// Data files looked at.
+    /// Data files and deletion vectors looked at.
     pub files_checked: u64,
     /// Bytes read and compared with a checksum; 0 unless `deep`.
     pub bytes_checked: u64,

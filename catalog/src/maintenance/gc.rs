@@ -29,7 +29,7 @@ const DOCUMENTS: &str = "_skein/docs/";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GarbageReason {
-    /// A data file that no version of its dataset refers to.
+    /// A data file or deletion vector that no version of its dataset refers to.
     Unreferenced,
     /// A file of a dataset that was dropped, or that was never published.
     Dropped,
@@ -67,7 +67,7 @@ pub struct GcReport {
     pub problems: Vec<String>,
 }
 
-/// Removes data files that no version of their dataset refers to, and whole datasets that were dropped or never
+/// Removes data files and deletion vectors that no version of their dataset refers to, and whole datasets that were dropped or never
 /// published, once they are older than `grace` (at least [`MIN_GRACE`]). A file that a write still under way could
 /// commit is young, so it stays; choose a grace time longer than the longest write. One that takes longer gets a
 /// conflict when it commits, because the log is told before its files are removed. Objects that Skein did not write
@@ -133,7 +133,7 @@ async fn judge_named(
 ) -> Result<Judged> {
     // Most tables have nothing but what their newest version needs. Only for the others the whole log is read.
     let newest = dataset.newest_files().await?;
-    let is_loose = |object: &ObjectMeta| matches!(role(key(object)), Role::Data(id) if !newest.contains(&id));
+    let is_loose = |object: &ObjectMeta| role(key(object)).file().is_some_and(|id| !newest.contains(&id));
     if !objects.iter().any(is_loose) {
         return Ok(Vec::new());
     }
@@ -147,12 +147,12 @@ async fn judge_named(
         ));
         return Ok(Vec::new());
     }
-    let referenced: BTreeSet<FileId> = dataset.referenced_files().await?.into_keys().collect();
-    let data_file = |object: ObjectMeta| match role(key(&object)) {
-        Role::Data(id) if !referenced.contains(&id) => Some((id, object)),
-        _ => None,
+    let referenced = dataset.references().await?.ids();
+    let loose = |object: ObjectMeta| {
+        let id = role(key(&object)).file().filter(|id| !referenced.contains(id))?;
+        Some((id, object))
     };
-    let loose: Vec<_> = objects.into_iter().filter_map(data_file).collect();
+    let loose: Vec<_> = objects.into_iter().filter_map(loose).collect();
     let old = |(id, object): &(FileId, ObjectMeta)| object.last_modified < before && id.created_at() < before;
     let (old, young): (Vec<_>, Vec<_>) = loose.into_iter().partition(old);
     report.kept_young += young.len() as u64;
@@ -233,7 +233,7 @@ impl Nameless<'_> {
         ours.sort_by_key(|object| match role(key(object)) {
             Role::Log(version) => (2, version),
             Role::Checkpoint(version) => (1, version),
-            Role::Data(_) | Role::Stray => (0, 0),
+            Role::Data(_) | Role::Deletes(_) | Role::Stray => (0, 0),
         });
         Ok(ours.into_iter().map(|object| (object, GarbageReason::Dropped)).collect())
     }
@@ -289,7 +289,7 @@ async fn documents(catalog: &Catalog, before: DateTime<Utc>, report: &mut GcRepo
 /// Removes in order as far as the log is concerned; data files several at a time.
 async fn remove(garbage: Vec<(Bucket, ObjectMeta, GarbageReason)>, report: &mut GcReport) {
     let (data, log): (Vec<_>, Vec<_>) =
-        garbage.into_iter().partition(|(_, object, _)| matches!(role(key(object)), Role::Data(_)));
+        garbage.into_iter().partition(|(_, object, _)| role(key(object)).file().is_some());
     let dry_run = report.dry_run;
     let mut outcomes = stream::iter(data)
         .map(|(bucket, object, reason)| async move {

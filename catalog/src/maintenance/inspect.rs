@@ -57,6 +57,7 @@ pub(super) async fn inspect(dataset: &Dataset, recorded: &DataFile, schema: &Sch
         row_groups: u32::try_from(metadata.num_row_groups()).unwrap_or(u32::MAX),
         columns: file_columns(footer.schema(), metadata),
         schema_id: recorded.schema_id,
+        deletes: recorded.deletes.clone(),
     })))
 }
 

@@ -15,6 +15,8 @@ pub(super) const TABLES: &str = "tables/";
 pub(super) enum Role {
     /// A data file.
     Data(FileId),
+    /// A deletion vector.
+    Deletes(FileId),
     /// An entry of the log.
     Log(Version),
     /// The whole state at a version.
@@ -24,6 +26,11 @@ pub(super) enum Role {
 }
 
 impl Role {
+    /// The id of a file that versions refer to.
+    pub(super) fn file(self) -> Option<FileId> {
+        if let Self::Data(id) | Self::Deletes(id) = self { Some(id) } else { None }
+    }
+
     /// The version of a log entry.
     pub(super) fn entry(self) -> Option<Version> {
         if let Self::Log(version) = self { Some(version) } else { None }
@@ -62,6 +69,7 @@ pub(super) fn role(key: &str) -> Role {
     let inside = key.strip_prefix(TABLES).and_then(|rest| rest.split_once('/')).map(|(_, inside)| inside);
     let Some((folder, name)) = inside.and_then(|inside| inside.split_once('/')) else { return Role::Stray };
     let found = match folder {
+        "deletes" => name.strip_suffix(".bin").and_then(canonical).map(Role::Deletes),
         "data" => name.strip_suffix(".parquet").and_then(canonical).map(Role::Data),
         "log" => match name.strip_suffix(".checkpoint.json") {
             Some(version) => parse_version(version).map(Role::Checkpoint),
@@ -91,9 +99,10 @@ mod tests {
         let (dataset, file) = (DatasetId::generate(), FileId::generate());
         let base = folder(dataset);
         assert_eq!(role(&format!("{base}data/{file}.parquet")), Role::Data(file));
+        assert_eq!(role(&format!("{base}deletes/{file}.bin")), Role::Deletes(file));
         assert_eq!(role(&format!("{base}log/00000000000000000007.json")), Role::Log(7));
         assert_eq!(role(&format!("{base}log/00000000000000000050.checkpoint.json")), Role::Checkpoint(50));
-        for stray in ["data/notes.txt", "log/7.json", "data/x/y.parquet", "readme"] {
+        for stray in ["data/notes.txt", "log/7.json", "data/x/y.parquet", "deletes/x.parquet", "readme"] {
             assert_eq!(role(&format!("{base}{stray}")), Role::Stray, "{stray}");
         }
         assert_eq!(dataset_of(&format!("{base}readme")), Some(dataset));

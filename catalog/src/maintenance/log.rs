@@ -11,7 +11,7 @@ use super::layout::{Role, key, role};
 use crate::{
     Dataset, Operation, Result,
     log::{Checkpoint, Delta, delta_key},
-    persisted::{decode, decode_large},
+    persisted::decode_log,
 };
 
 /// Entries read at a time.
@@ -51,8 +51,8 @@ pub(super) async fn check_log(dataset: &Dataset, objects: &[ObjectMeta]) -> Resu
 
 async fn check_entry(bucket: &Bucket, key: String, bytes: Bytes) -> Option<LogProblem> {
     let (is, says) = match role(&key) {
-        Role::Log(version) => (version, decode_large(bucket, &key, bytes).await.map(|e: Delta| e.info.version)),
-        Role::Checkpoint(version) => (version, decode_large(bucket, &key, bytes).await.map(|e: Checkpoint| e.version)),
+        Role::Log(version) => (version, decode_log(bucket, &key, bytes).await.map(|e: Delta| e.info.version)),
+        Role::Checkpoint(version) => (version, decode_log(bucket, &key, bytes).await.map(|e: Checkpoint| e.version)),
         _ => return None,
     };
     let detail = match says {
@@ -68,7 +68,7 @@ pub(super) async fn dropped_at(bucket: &Bucket, objects: &[ObjectMeta]) -> Resul
     let entry = newest(objects, Role::entry);
     if let Some((_, key)) = entry
         && let Some(bytes) = bucket.get_opt(key).await?
-        && let Ok(delta) = decode::<Delta>(bucket, key, &bytes)
+        && let Ok(delta) = decode_log::<Delta>(bucket, key, bytes).await
         && delta.info.operation == Operation::Drop
     {
         return Ok(Some(delta.info.timestamp));
@@ -78,7 +78,7 @@ pub(super) async fn dropped_at(bucket: &Bucket, objects: &[ObjectMeta]) -> Resul
     if let Some((version, key)) = newest(objects, Role::checkpoint)
         && entry.is_none_or(|(entry, _)| version >= entry)
         && let Some(bytes) = bucket.get_opt(key).await?
-        && let Ok(checkpoint) = decode_large::<Checkpoint>(bucket, key, bytes).await
+        && let Ok(checkpoint) = decode_log::<Checkpoint>(bucket, key, bytes).await
         && let Some(last) = checkpoint.history.last()
         && last.operation == Operation::Drop
     {

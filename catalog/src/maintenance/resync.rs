@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use skein_model::{FileId, Version};
 
 use super::inspect::{Inspection, inspect};
-use crate::{Actor, At, Change, DataFile, Dataset, Operation, Result};
+use crate::{Actor, At, Change, DataFile, Dataset, Operation, Removed, Result};
 
 /// One file whose record was wrong, or that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,10 +67,10 @@ pub async fn resync(dataset: &Dataset, actor: &Actor) -> Result<ResyncReport> {
         let rows = match inspection {
             Inspection::Bad(detail) => {
                 report.problems.push(change(detail));
-                recorded.rows
+                recorded.live_rows()
             }
             Inspection::Good(found) => {
-                let rows = found.rows;
+                let rows = found.live_rows();
                 if let Some(detail) = difference(&recorded, &found) {
                     report.corrected.push(change(detail));
                     added.push(*found);
@@ -83,8 +83,9 @@ pub async fn resync(dataset: &Dataset, actor: &Actor) -> Result<ResyncReport> {
     if !added.is_empty() {
         let change = Change {
             operation: Operation::Resync,
-            removed: added.iter().map(|file| file.id).collect(),
+            removed: added.iter().map(|file| Removed::from(file)).collect(),
             added,
+            deletes: Vec::new(),
             schema: None,
             read_version: Some(snapshot.version),
             idempotency_key: None,

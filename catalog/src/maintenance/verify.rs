@@ -1,9 +1,6 @@
 //! Comparing what the log says with what is there.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path};
@@ -16,7 +13,7 @@ use super::{
     layout::{Role, folder, key, role},
     log::check_log,
 };
-use crate::{At, Catalog, DataFile, Dataset, Entry, Error, Result};
+use crate::{Catalog, Dataset, Entry, Error, Result, dataset::References};
 
 /// Files read at a time when every byte is.
 const PARALLEL: usize = 4;
@@ -87,62 +84,57 @@ impl Check<'_> {
         for problem in check_log(self.dataset, &objects).await? {
             self.find(FindingKind::BadLog, problem.key, problem.detail, RESTORE_LOG);
         }
-        let referenced = self.dataset.referenced_files().await?;
-        let current = self.dataset.snapshot(At::Latest).await?.files.iter().map(|file| file.id).collect();
-        self.strays(&objects, &referenced);
+        let referenced = self.dataset.references().await?;
+        let current = self.dataset.newest_files().await?;
+        self.strays(&objects, &referenced.ids());
         self.files(&objects, &referenced, &current).await;
         Ok(())
     }
 
-    async fn files(
-        &mut self,
-        objects: &[ObjectMeta],
-        referenced: &BTreeMap<FileId, Arc<DataFile>>,
-        current: &BTreeSet<FileId>,
-    ) {
+    async fn files(&mut self, objects: &[ObjectMeta], referenced: &References, current: &HashSet<FileId>) {
         let sizes: BTreeMap<&str, u64> = objects.iter().map(|object| (key(object), object.size)).collect();
         let (dataset, deep) = (self.dataset, self.deep);
-        let mut outcomes = stream::iter(referenced.values().cloned())
+        let mut outcomes = stream::iter(Written::all(dataset, referenced))
             .map(|file| {
-                let listed = sizes.get(dataset.data_key(file.id).as_str()).copied();
+                let listed = sizes.get(file.key.as_str()).copied();
                 async move {
-                    let outcome = check_file(dataset, &file, listed, deep).await;
+                    let outcome = check_file(dataset.bucket(), &file, listed, deep).await;
                     (file, outcome)
                 }
             })
             .buffer_unordered(PARALLEL);
         while let Some((file, outcome)) = outcomes.next().await {
             self.report.files_checked += 1;
-            let key = dataset.data_key(file.id);
             match outcome {
                 Ok(FileState::Good { read }) => self.report.bytes_checked += read,
                 Ok(FileState::Missing) => {
-                    let (detail, advice) = if current.contains(&file.id) {
-                        (format!("the newest version needs this file of {} rows", file.rows), RESTORE_FILE)
-                    } else {
-                        (format!("only older versions need this file of {} rows", file.rows), RESTORE_OLD)
+                    let (whose, advice) = match current.contains(&file.id) {
+                        true => ("the newest version needs", RESTORE_FILE),
+                        false => ("only older versions need", RESTORE_OLD),
                     };
-                    self.find(FindingKind::Missing, key, detail, advice);
+                    let detail = format!("{whose} {}", file.what);
+                    self.find(FindingKind::Missing, file.key, detail, advice);
                 }
                 Ok(FileState::Size(found)) => {
                     let detail = format!("{found} bytes long, and {} were written", file.bytes);
-                    self.find(FindingKind::SizeMismatch, key, detail, RESTORE_OR_RESYNC);
+                    let advice = if file.is_data { RESTORE_OR_RESYNC } else { RESTORE_FILE };
+                    self.find(FindingKind::SizeMismatch, file.key, detail, advice);
                 }
                 Ok(FileState::Bytes(found)) => {
                     let detail = format!("SHA-256 is {found}, and {} was written", file.sha256);
-                    self.find(FindingKind::Corrupt, key, detail, RESTORE_FILE);
+                    self.find(FindingKind::Corrupt, file.key, detail, RESTORE_FILE);
                 }
                 Err(error) => {
-                    self.find(FindingKind::Unreadable, key, error.to_string(), LOOK_AGAIN);
+                    self.find(FindingKind::Unreadable, file.key, error.to_string(), LOOK_AGAIN);
                 }
             }
         }
     }
 
-    fn strays(&mut self, objects: &[ObjectMeta], referenced: &BTreeMap<FileId, Arc<DataFile>>) {
+    fn strays(&mut self, objects: &[ObjectMeta], referenced: &BTreeSet<FileId>) {
         for object in objects {
             match role(key(object)) {
-                Role::Data(id) if !referenced.contains_key(&id) => self.loose(object),
+                Role::Data(id) | Role::Deletes(id) if !referenced.contains(&id) => self.loose(object),
                 Role::Stray => {
                     let finding = stray(self.dataset.name().to_string(), self.dataset.bucket(), object);
                     self.report.findings.push(finding);
@@ -212,15 +204,47 @@ enum FileState {
     Bytes(String),
 }
 
-async fn check_file(dataset: &Dataset, file: &DataFile, listed: Option<u64>, deep: bool) -> Result<FileState> {
-    let (bucket, key) = (dataset.bucket(), dataset.data_key(file.id));
+/// An object that versions refer to.
+struct Written {
+    id: FileId,
+    key: String,
+    bytes: u64,
+    sha256: String,
+    is_data: bool,
+    what: String,
+}
+
+impl Written {
+    fn all(dataset: &Dataset, referenced: &References) -> Vec<Self> {
+        let data = referenced.files.values().map(|file| Self {
+            id: file.id,
+            key: dataset.data_key(file.id),
+            bytes: file.bytes,
+            sha256: file.sha256.clone(),
+            is_data: true,
+            what: format!("this file of {} rows", file.rows),
+        });
+        let deletes = referenced.deletes.values().map(|deletes| Self {
+            id: deletes.id,
+            key: dataset.deletes_key(deletes.id),
+            bytes: deletes.bytes,
+            sha256: deletes.sha256.clone(),
+            is_data: false,
+            what: format!("this record of {} deleted rows", deletes.rows),
+        });
+        data.chain(deletes).collect()
+    }
+}
+
+async fn check_file(bucket: &Bucket, file: &Written, listed: Option<u64>, deep: bool) -> Result<FileState> {
+    let key = file.key.as_str();
     let size = match listed {
         Some(size) => size,
         // A listing may lag behind; only the object itself tells.
-        None => match bucket.store().head(&Path::from(key.as_str())).await {
+        None => match bucket.store().head(&Path::from(key)).await {
             Ok(meta) => meta.size,
             Err(object_store::Error::NotFound { .. }) => return Ok(FileState::Missing),
-            Err(source) => return Err(store_error(bucket, "head", &key, source)),
+            Err(source) => return Err(store_error(bucket, "head", key, source)),
         },
     };
     if size != file.bytes {
@@ -229,7 +253,7 @@ async fn check_file(dataset: &Dataset, file: &DataFile, listed: Option<u64>, dee
     if !deep {
         return Ok(FileState::Good { read: 0 });
     }
-    let (found, read) = checksum(bucket, &key).await?;
+    let (found, read) = checksum(bucket, key).await?;
     Ok(if found == file.sha256 { FileState::Good { read } } else { FileState::Bytes(found) })
 }
 
@@ -239,6 +263,7 @@ mod tests {
         super::testing::{Lab, numbers, write},
         *,
     };
+    use crate::{At, Change, Operation, RowSet};
 
     /// Whoever asks for it over the network needs a future that can move between threads.
     #[tokio::test]
@@ -335,6 +360,38 @@ mod tests {
         };
         assert_eq!(shallow, expected(false));
         assert_eq!(look(&lab, true).await, expected(true));
+    }
+
+    #[tokio::test]
+    async fn deletion_vectors_are_looked_after_like_files() {
+        let lab = Lab::new().await;
+        let dataset = lab.dataset("t", &[numbers(0..100)]).await;
+        let mut keys = Vec::new();
+        for row in 0..2 {
+            let file = dataset.snapshot(At::Latest).await.unwrap().files[0].clone();
+            let former = dataset.read_deletes(&file).await.unwrap();
+            let more: RowSet = [row].into_iter().collect();
+            // The first of them is never committed.
+            dataset.write_deletes(&file, &former, &more).await.unwrap();
+            let deletes = dataset.write_deletes(&file, &former, &more).await.unwrap();
+            keys.push(dataset.deletes_key(deletes.deletes.id));
+            let change = Change { operation: Operation::Delete, deletes: vec![deletes], ..Change::append(Vec::new()) };
+            dataset.commit(change, &lab.actor).await.unwrap();
+        }
+        let report = verify(&lab.catalog, VerifyOptions { deep: true, table: None }).await.unwrap();
+        assert_eq!((report.findings.len(), report.pending.len(), report.files_checked), (0, 2, 3), "{report:?}");
+        lab.later();
+        crate::maintenance::gc(&lab.catalog, lab.catalog.options().gc_grace, false).await.unwrap();
+        keys.sort();
+        assert_eq!(lab.keys(&format!("{}deletes/", folder(dataset.id()))).await, keys, "old versions keep theirs");
+        assert_eq!(look(&lab, true).await, []);
+        let mut bytes = std::fs::read(lab.path(&keys[0])).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(lab.path(&keys[0]), &bytes).unwrap();
+        std::fs::remove_file(lab.path(&keys[1])).unwrap();
+        let mut found = look(&lab, true).await;
+        found.sort();
+        assert_eq!(found, [(FindingKind::Missing, keys[1].clone()), (FindingKind::Corrupt, keys[0].clone())]);
     }
 
     #[tokio::test]

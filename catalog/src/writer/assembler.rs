@@ -164,6 +164,7 @@ impl Files {
             row_groups: u32::try_from(metadata.num_row_groups()).unwrap_or(u32::MAX),
             columns: file_columns(&self.layout.schema, &metadata),
             schema_id: self.layout.schema_id,
+            deletes: None,
         });
         Ok(())
     }

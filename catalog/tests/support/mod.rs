@@ -35,6 +35,7 @@ pub fn file(rows: u64) -> DataFile {
         row_groups: 1,
         columns: BTreeMap::new(),
         schema_id: 0,
+        deletes: None,
     }
 }
 

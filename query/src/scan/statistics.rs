@@ -190,6 +190,7 @@ mod tests {
         ]);
         let stats = |min, max, exact| ColumnStats { min: Some(min), max: Some(max), nulls: 1, exact };
         let file = DataFile {
+            deletes: None,
             id: FileId::generate(),
             rows: 10,
             bytes: 100,

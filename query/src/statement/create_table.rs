@@ -178,6 +178,7 @@ impl CreateTable {
             operation: Operation::Replace,
             added,
             removed: Vec::new(),
+            deletes: Vec::new(),
             schema: Some(schema),
             read_version: Some(read.version),
             idempotency_key: None,

@@ -152,6 +152,7 @@ impl Insert {
                 operation: Operation::Replace,
                 added: files,
                 removed: Vec::new(),
+                deletes: Vec::new(),
                 schema: None,
                 read_version: Some(read.version),
                 idempotency_key: None,
