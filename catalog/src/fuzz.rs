@@ -50,3 +50,8 @@ pub fn document(bytes: &[u8]) {
         let _name = serde_json::from_value::<NameRecord>(body);
     }
 }
+
+/// A deletion vector.
+pub fn deletes(bytes: &[u8]) {
+    crate::deletes::fuzz(bytes);
+}

@@ -9,7 +9,7 @@ use skein_proto::{IngestFile, PreparedPayload, PutMetadata, TicketKey, TicketPay
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("ticket", ticket),
     ("prepared", prepared),
     ("action", action),
@@ -19,6 +19,7 @@ pub const TARGETS: [Target; 9] = [
     ("log", log),
     ("checkpoint", checkpoint),
     ("document", document),
+    ("deletes", deletes),
 ];
 
 const NOW: u64 = 1_700_000_000_000;
@@ -109,4 +110,9 @@ pub fn checkpoint(bytes: &[u8]) {
 /// A document of the catalog.
 pub fn document(bytes: &[u8]) {
     skein_catalog::fuzz::document(bytes);
+}
+
+/// The deleted rows of a data file.
+pub fn deletes(bytes: &[u8]) {
+    skein_catalog::fuzz::deletes(bytes);
 }

@@ -118,7 +118,8 @@ impl Budget {
 
 /// How a budget is divided. Those operators that hold memory and can spill it get equal shares; a part of it is never theirs, so that those that
 /// cannot spill (and the merges of what was spilled) find room whatever the others hold. The first batch of an operator comes out of that part, too:
-/// one that holds nothing has nothing to spill.
+/// one that holds nothing has nothing to spill. The merge of what a sort spilled takes as much as it gets, and is content with little: it gets its share of
+/// what leaves others room.
 #[derive(Debug)]
 struct Shares {
     limit: usize,
@@ -132,6 +133,17 @@ struct Held {
     /// Their sum.
     spillable_sum: usize,
     unspillable: usize,
+    /// By merges, each by its consumer's id; they are part of `unspillable`.
+    merging: HashMap<usize, usize>,
+    /// Merges that there may be.
+    merges: usize,
+}
+
+/// What DataFusion calls them.
+const MERGE: &str = "ExternalSorterMerge";
+
+fn is_merge(consumer: &MemoryConsumer) -> bool {
+    !consumer.can_spill() && consumer.name().starts_with(MERGE)
 }
 
 /// The part of a budget that operators which can spill do not get: one of so many.
@@ -144,6 +156,9 @@ impl Held {
             self.spillable_sum += additional;
         } else {
             self.unspillable += additional;
+            if is_merge(consumer) {
+                *self.merging.entry(consumer.id()).or_default() += additional;
+            }
         }
     }
 
@@ -157,6 +172,20 @@ impl Shares {
         Self { limit, held: Mutex::default() }
     }
 
+    fn register(&self, consumer: &MemoryConsumer) {
+        if is_merge(consumer) {
+            self.held.lock().merges += 1;
+        }
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        if is_merge(consumer) {
+            let mut held = self.held.lock();
+            held.merges -= 1;
+            held.merging.remove(&consumer.id());
+        }
+    }
+
     fn grow(&self, consumer: &MemoryConsumer, additional: usize) {
         self.held.lock().grow(consumer, additional);
     }
@@ -165,6 +194,9 @@ impl Shares {
         let mut held = self.held.lock();
         if !consumer.can_spill() {
             held.unspillable -= shrink;
+            if let Some(own) = held.merging.get_mut(&consumer.id()) {
+                *own -= shrink;
+            }
             return;
         }
         held.spillable_sum -= shrink;
@@ -189,6 +221,11 @@ impl Shares {
             // Merges set theirs aside when they see their first batch, too.
             let is_first = own.is_none() && held.sum().saturating_add(additional) <= self.limit - aside / 4 * 3;
             (in_share && in_all) || is_first
+        } else if is_merge(consumer) {
+            let own = held.merging.get(&consumer.id()).copied().unwrap_or_default();
+            let all = self.limit - aside / 2;
+            let in_share = own.saturating_add(additional) <= all / held.merges.max(1);
+            in_share && held.sum().saturating_add(additional) <= all
         } else {
             fits_at_all
         };
@@ -205,10 +242,12 @@ impl MemoryPool for Budget {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
+        self.own.register(consumer);
         self.shared.register(consumer);
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
+        self.own.unregister(consumer);
         self.shared.unregister(consumer);
     }
 

@@ -23,6 +23,7 @@ use skein_model::{DatasetId, FileId, Version};
 
 use super::{
     HotCache,
+    hot::WholeFile,
     reader::{DataFileId, SmallFiles},
     statistics,
 };
@@ -54,9 +55,11 @@ impl SnapshotFiles {
             .iter()
             .map(|file| {
                 let statistics = Arc::new(statistics::of_file(file, &schema, &ids));
-                PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes))
+                let part = PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes))
                     .with_statistics(statistics)
-                    .with_extension(DataFileId(file.id))
+                    .with_extension(DataFileId(file.id));
+                // A deletion vector says which of its rows are left; the cache knows whole files.
+                if file.deletes.is_none() { part.with_extension(WholeFile(file.id)) } else { part }
             })
             .collect();
         let statistics = merge(&files, &schema)?;

@@ -69,6 +69,8 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("checkpoint", "collected", golden("log_checkpoint_collected.json")),
         ("document", "dataset", golden("document.json")),
         ("document", "deleted", golden("document_deleted.json")),
+        ("deletes", "vector", golden("deletes.bin")),
+        ("checkpoint", "deletes", golden("log_checkpoint_deletes.json")),
     ]
 }
 

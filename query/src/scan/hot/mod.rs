@@ -21,7 +21,6 @@ use skein_catalog::Snapshot;
 use skein_model::{DatasetId, FileId};
 
 use self::store::Store;
-use super::reader::DataFileId;
 
 pub(super) use self::{
     column::{Column, HotFile},
@@ -99,7 +98,8 @@ impl HotCache {
         }
         let mut store = self.store.lock();
         if store.is_pinned(dataset) && store.is_newer(dataset, snapshot.version) {
-            let live: HashSet<FileId> = snapshot.files.iter().map(|file| file.id).collect();
+            let live: HashSet<FileId> =
+                snapshot.files.iter().filter(|file| file.deletes.is_none()).map(|file| file.id).collect();
             store.retain(dataset, |file| live.contains(&file));
         }
     }
@@ -124,7 +124,10 @@ impl HotCache {
     }
 }
 
-/// Which data file a file of a scan is.
+/// Which data file a [`PartitionedFile`] is, if all rows in it count; its extension.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WholeFile(pub FileId);
+
 fn file_id(file: &PartitionedFile) -> Option<FileId> {
-    file.extension::<DataFileId>().map(|id| id.0)
+    file.extension::<WholeFile>().map(|id| id.0)
 }
