@@ -7,6 +7,7 @@
 //! statement cache and answers with a signed ticket; [`FlightSql::open`] verifies the ticket, finds the plan (or plans again from
 //! the ticket's text and pinned versions) and starts it.
 
+mod call;
 mod command;
 mod encoding;
 mod error;
@@ -21,6 +22,7 @@ mod statement;
 mod ticket;
 mod wire;
 
+pub use call::{Call, HEADER_PREFIX};
 pub use encoding::{Encoding, strip_column_metadata};
 pub use error::{Error, Result};
 pub use facts::{Options, ServerFacts};

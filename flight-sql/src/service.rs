@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use arrow::array::RecordBatch;
-use arrow_flight::{FlightDescriptor, FlightInfo, Ticket};
+use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, Ticket};
 use arrow_schema::SchemaRef;
 use futures::{
     StreamExt,
@@ -14,11 +14,11 @@ use skein_proto::{CommandTicket, TicketKey, TicketKind};
 use skein_query::{Engine, Session};
 
 use crate::{
-    ActionCreatePreparedStatementResult, Error, Ingest, Options, PutOutcome, PutStream, Result, ServerFacts,
+    ActionCreatePreparedStatementResult, Call, Error, Ingest, Options, PutOutcome, PutStream, Result, ServerFacts,
     command::MetadataTables,
     encoding::Encoding,
     request::{self, Metadata, Put, Request},
-    statement::{Running, Statements},
+    statement::{Background, Running, Statements},
 };
 
 /// Batches of one schema, or the error that ends them.
@@ -60,6 +60,7 @@ pub struct FlightSql {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) statements: Arc<Statements>,
     pub(crate) running: Running,
+    pub(crate) background: Background,
     pub(crate) metadata: MetadataTables,
 }
 
@@ -78,8 +79,8 @@ impl FlightSql {
     ) -> Result<Self> {
         let metadata = MetadataTables::new(&facts, &options)?;
         let statements = Arc::new(Statements::new(&options));
-        let running = Running::default();
-        Ok(Self { engine, key, facts, options, ingest, clock, statements, running, metadata })
+        let (running, background) = Default::default();
+        Ok(Self { engine, key, facts, options, ingest, clock, statements, running, background, metadata })
     }
 
     /// GetFlightInfo: every Flight SQL command, PATH, and commands that are plain text (SQL or a table's name).
@@ -90,7 +91,8 @@ impl FlightSql {
     ///
     /// # Errors
     /// Those of planning; `Unimplemented` for commands that Skein does not do.
-    pub async fn flight_info(&self, session: &Arc<Session>, descriptor: &FlightDescriptor) -> Result<FlightInfo> {
+    pub async fn flight_info(&self, call: impl Into<Call>, descriptor: &FlightDescriptor) -> Result<FlightInfo> {
+        let session = &call.into();
         match Request::of_descriptor(descriptor)? {
             Request::Sql(sql) => self.sql_info(session, descriptor, &sql).await,
             Request::Prepared(handle) => self.prepared_info(session, descriptor, &handle).await,
@@ -98,17 +100,27 @@ impl FlightSql {
             Request::Metadata(command, bytes) => {
                 let schema = self.metadata.schema(&command);
                 let ticket = TicketKind::Command(CommandTicket { command: bytes });
-                self.info(session, descriptor, Some(&schema), Encoding::of(session), ticket)
+                Ok(self.info(session, descriptor, Some(&schema), vec![ticket])?)
             }
             Request::Wrapped(_) => Err(wrapped()),
         }
+    }
+
+    /// PollFlightInfo. A query that needs time before its first rows is started; until they are there, the answer has no endpoint and says
+    /// how far the scans are. Everything else is complete at once.
+    ///
+    /// # Errors
+    /// As [`FlightSql::flight_info`]; those of the query when it fails meanwhile.
+    pub async fn poll(&self, call: impl Into<Call>, descriptor: &FlightDescriptor) -> Result<PollInfo> {
+        self.poll_info(&call.into(), descriptor).await
     }
 
     /// GetSchema: the schema that [`FlightSql::open`] would stream for the descriptor.
     ///
     /// # Errors
     /// As [`FlightSql::flight_info`].
-    pub async fn schema(&self, session: &Arc<Session>, descriptor: &FlightDescriptor) -> Result<SchemaRef> {
+    pub async fn schema(&self, call: impl Into<Call>, descriptor: &FlightDescriptor) -> Result<SchemaRef> {
+        let session = &call.into();
         match Request::of_descriptor(descriptor)? {
             Request::Sql(sql) => self.sql_schema(session, &sql).await,
             Request::Prepared(handle) => self.prepared_schema(session, &handle).await,
@@ -123,7 +135,8 @@ impl FlightSql {
     ///
     /// # Errors
     /// For tickets that are forged, expired or another principal's; those of planning and of starting the query.
-    pub async fn open(&self, session: &Arc<Session>, ticket: &Ticket) -> Result<Answer> {
+    pub async fn open(&self, call: impl Into<Call>, ticket: &Ticket) -> Result<Answer> {
+        let session = &call.into();
         if TicketKey::is_ticket(&ticket.ticket) {
             return self.open_signed(session, &ticket.ticket).await;
         }
@@ -131,7 +144,7 @@ impl FlightSql {
             Request::Sql(sql) => self.open_sql(session, &sql).await,
             Request::Prepared(handle) => self.open_prepared(session, &handle).await,
             Request::Table(parts) => self.open_table(session, &parts).await,
-            Request::Metadata(command, _) => self.open_metadata(session, Encoding::of(session), command).await,
+            Request::Metadata(command, _) => self.open_metadata(session, session.encoding(), command).await,
             Request::Wrapped(ticket) => self.open_signed(session, &ticket).await,
         }
     }
@@ -184,10 +197,10 @@ impl FlightSql {
     /// Those of planning.
     pub async fn create_prepared(
         &self,
-        session: &Arc<Session>,
+        call: impl Into<Call>,
         query: &str,
     ) -> Result<ActionCreatePreparedStatementResult> {
-        self.prepare(session, query).await
+        self.prepare(&call.into(), query).await
     }
 
     /// The action ClosePreparedStatement. Closing twice is fine.
@@ -209,31 +222,48 @@ impl FlightSql {
     ///
     /// # Errors
     /// `InvalidInput` for criteria that are not UTF-8; those of the catalog.
-    pub async fn flights(&self, session: &Arc<Session>, criteria: &[u8]) -> Result<Vec<FlightInfo>> {
-        self.list(session, criteria).await
+    pub async fn flights(&self, call: impl Into<Call>, criteria: &[u8]) -> Result<Vec<FlightInfo>> {
+        self.list(&call.into(), criteria).await
     }
 
-    /// The actions CancelFlightInfo and CancelQuery: stops what runs for the tickets in `info`.
+    /// The actions CancelFlightInfo and CancelQuery: stops what runs on this server for the tickets in `info`, from any session of their
+    /// principal. What runs for them on another server goes on: each server knows its own queries only.
     ///
     /// # Errors
     /// `InvalidInput` when there is no ticket of this server in it; for tickets that are forged or another principal's.
-    pub fn cancel(&self, session: &Session, info: &FlightInfo) -> Result<CancelOutcome> {
-        let tickets: Vec<_> = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()).collect();
+    pub async fn cancel(&self, session: &Session, info: &FlightInfo) -> Result<CancelOutcome> {
+        let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()).map(|ticket| &ticket.ticket);
+        // A poll that is not complete has it there.
+        let unfinished = TicketKey::is_ticket(&info.app_metadata).then_some(&info.app_metadata);
+        let tickets: Vec<_> = tickets.chain(unfinished).collect();
         if tickets.is_empty() {
             return Err(Error::invalid("the FlightInfo has no ticket; send the one that GetFlightInfo answered with"));
         }
         let mut outcome = CancelOutcome::NotCancellable;
         for ticket in tickets {
             // What an expired ticket started can still be stopped.
-            let payload = self.key.verify_ticket(&ticket.ticket, &session.principal().name, 0)?;
+            let payload = self.key.verify_ticket(ticket, &session.principal().name, 0)?;
             let Some(TicketKind::Statement(statement)) = payload.kind else { continue };
-            for query in self.running.of(&statement.statement_id) {
-                if self.engine.cancel(query) {
-                    outcome = CancelOutcome::Cancelled;
-                }
+            let id = statement.statement_id;
+            let mut cancelled = self.background.cancel(&id);
+            for query in self.running.of(&id) {
+                cancelled |= self.engine.cancel(query);
+            }
+            if cancelled {
+                // The endpoints that nobody has come for yet.
+                self.statements.note_cancelled(id).await;
+                outcome = CancelOutcome::Cancelled;
             }
         }
         Ok(outcome)
+    }
+
+    /// The action RenewFlightEndpoint: the endpoint with a new ticket that is valid for longer.
+    ///
+    /// # Errors
+    /// For an endpoint without a ticket of this server; for tickets that are expired, forged, another principal's, or an update's.
+    pub fn renew(&self, session: &Session, endpoint: &FlightEndpoint) -> Result<FlightEndpoint> {
+        self.renewed(session, endpoint)
     }
 
     /// Says that something changed that did not go through here (an upload to a PATH, a file, an action), so that prepared statements

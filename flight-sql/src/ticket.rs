@@ -3,10 +3,10 @@
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
 use arrow_schema::Schema;
 use prost_types::Timestamp;
-use skein_proto::{Pin, StatementTicket, TicketKind, TicketPayload};
+use skein_proto::{Pin, StatementTicket, TicketKey, TicketKind, TicketPayload};
 use skein_query::{Pins, Session};
 
-use crate::{Error, FlightSql, Result, command::schema_message, encoding::Encoding};
+use crate::{Call, Error, FlightSql, Result, command::schema_message};
 
 /// Statements up to this length travel in tickets and handles; longer ones stay on the server.
 const INLINE_SQL_BYTES: usize = 256 << 10;
@@ -44,37 +44,69 @@ impl FlightSql {
         self.now_ms().saturating_add(u64::try_from(self.options.ticket_ttl.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// A FlightInfo with one endpoint, on this server. Without a schema it leaves it to the stream to tell.
+    /// A FlightInfo with an endpoint for each ticket, on this server. Without a schema it leaves it to the stream to tell.
     pub(crate) fn info(
         &self,
-        session: &Session,
+        call: &Call,
         descriptor: &FlightDescriptor,
         schema: Option<&Schema>,
-        encoding: Encoding,
-        kind: TicketKind,
+        tickets: Vec<TicketKind>,
     ) -> Result<FlightInfo> {
-        let runs_once = matches!(&kind, TicketKind::Statement(StatementTicket { update: true, .. }));
-        let expires_unix_ms = self.expiry_ms();
-        let payload = TicketPayload {
-            expires_unix_ms,
-            principal: session.principal().name.clone(),
-            encoding: encoding.to_proto(),
-            kind: Some(kind),
-        };
-        let mut endpoint = FlightEndpoint::new().with_ticket(Ticket::new(self.key.sign_ticket(&payload)));
-        if !runs_once {
-            // An expiration time says, too, that the ticket may be used again until then.
-            endpoint = endpoint.with_expiration_time(timestamp(expires_unix_ms));
-        }
-        let mut info = FlightInfo::new().with_endpoint(endpoint).with_descriptor(descriptor.clone()).with_ordered(true);
+        let mut info = FlightInfo::new().with_descriptor(descriptor.clone()).with_ordered(true);
+        info.endpoint = tickets.into_iter().map(|kind| self.endpoint(&self.payload(call, kind))).collect();
         if let Some(schema) = schema {
             info.schema = schema_message(schema)?;
         }
         Ok(info)
     }
+
+    /// What a ticket that is made now holds.
+    pub(crate) fn payload(&self, call: &Call, kind: TicketKind) -> TicketPayload {
+        TicketPayload {
+            expires_unix_ms: self.expiry_ms(),
+            principal: call.principal().name.clone(),
+            encoding: call.encoding().to_proto(),
+            kind: Some(kind),
+        }
+    }
+
+    pub(crate) fn endpoint(&self, payload: &TicketPayload) -> FlightEndpoint {
+        let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(self.key.sign_ticket(payload)));
+        match runs_once(payload) {
+            true => endpoint,
+            // An expiration time says, too, that the ticket may be used again until then.
+            false => endpoint.with_expiration_time(timestamp(payload.expires_unix_ms)),
+        }
+    }
+
+    /// The same endpoint with a ticket that is valid for as long as a new one.
+    ///
+    /// # Errors
+    /// `InvalidInput` without a ticket of ours, for one that has expired, and for that of an update, which works once; `PermissionDenied`
+    /// for tickets that are forged or another principal's.
+    pub(crate) fn renewed(&self, session: &Session, endpoint: &FlightEndpoint) -> Result<FlightEndpoint> {
+        let ticket =
+            endpoint.ticket.as_ref().filter(|ticket| TicketKey::is_ticket(&ticket.ticket)).ok_or_else(|| {
+                Error::invalid(
+                    "the endpoint has no ticket of this server; send one of those that GetFlightInfo answered with",
+                )
+            })?;
+        let payload = self.key.verify_ticket(&ticket.ticket, &session.principal().name, self.now_ms())?;
+        if runs_once(&payload) {
+            return Err(Error::invalid(
+                "the ticket of an update works once and is not renewed; send the statement again to run it later",
+            ));
+        }
+        let renewed = self.endpoint(&TicketPayload { expires_unix_ms: self.expiry_ms(), ..payload });
+        Ok(FlightEndpoint { ticket: renewed.ticket, expiration_time: renewed.expiration_time, ..endpoint.clone() })
+    }
 }
 
-fn timestamp(unix_ms: u64) -> Timestamp {
+fn runs_once(payload: &TicketPayload) -> bool {
+    matches!(&payload.kind, Some(TicketKind::Statement(StatementTicket { update: true, .. })))
+}
+
+pub(crate) fn timestamp(unix_ms: u64) -> Timestamp {
     let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(unix_ms % 1000).unwrap_or(0) * 1_000_000;
     Timestamp { seconds, nanos }

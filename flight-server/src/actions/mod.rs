@@ -10,6 +10,7 @@ mod dataset_resync;
 mod dataset_verify;
 mod prepared;
 mod query_cancel;
+mod renew;
 mod session_messages;
 mod session_options;
 mod standard;
@@ -27,6 +28,7 @@ use std::{str::FromStr as _, sync::Arc};
 use bytes::Bytes;
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
+use skein_flight_sql::Call;
 use skein_model::{Kind as _, TableName};
 use skein_proto::{Action, body};
 use tonic::Status;
@@ -42,10 +44,16 @@ use crate::{
 ///
 /// # Errors
 /// UNIMPLEMENTED for a name that is in no list, PERMISSION_DENIED when the caller may not run it, and those of the action.
-pub async fn run(state: &Arc<State>, caller: &Caller, name: &str, body: &Bytes) -> Result<Vec<Bytes>, Status> {
+pub async fn run(
+    state: &Arc<State>,
+    caller: &Caller,
+    call: &Call,
+    name: &str,
+    body: &Bytes,
+) -> Result<Vec<Bytes>, Status> {
     if let Some(action) = StandardAction::from_name(name) {
         permit(auth::of_standard_action(action), caller, name)?;
-        return standard::run(state, caller, action, body).await;
+        return standard::run(state, caller, call, action, body).await;
     }
     let action = Action::from_str(name).map_err(|error| status::from_error(&error))?;
     permit(auth::of_action(action), caller, name)?;

@@ -7,21 +7,19 @@ use arrow_flight::sql::{
 };
 use bytes::Bytes;
 use prost::Message as _;
+use skein_flight_sql::Call;
 use tonic::{Code, Status};
 
 use crate::{rpc::Caller, server::State, status};
 
-pub(super) async fn create(state: &Arc<State>, caller: &Caller, body: &Bytes) -> Result<Vec<Bytes>, Status> {
+pub(super) async fn create(state: &Arc<State>, call: &Call, body: &Bytes) -> Result<Vec<Bytes>, Status> {
     let request: ActionCreatePreparedStatementRequest = unpack(body, "ActionCreatePreparedStatementRequest")?;
     if request.transaction_id.is_some_and(|id| !id.is_empty()) {
         let message = "there are no transactions here; prepare the statement without a transaction id";
         return Err(status::new(Code::Unimplemented, message));
     }
-    let prepared = state
-        .flight_sql
-        .create_prepared(&caller.session, &request.query)
-        .await
-        .map_err(|error| status::from_error(&error))?;
+    let prepared =
+        state.flight_sql.create_prepared(call, &request.query).await.map_err(|error| status::from_error(&error))?;
     Ok(vec![prepared.as_any().encode_to_vec().into()])
 }
 

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message as _;
+use skein_model::{ErrorKind, Kind as _};
 use skein_query::Session;
 use tonic::{Code, Status};
 
@@ -27,16 +28,24 @@ pub(super) fn set(caller: &Caller, body: &Bytes) -> Result<Vec<Bytes>, Status> {
 }
 
 fn set_one(session: &Session, name: &str, value: Option<OptionValue>) -> Result<(), OptionErrorValue> {
-    let text = match value {
-        Some(OptionValue::String(text)) => text,
-        Some(OptionValue::Bool(value)) => value.to_string(),
-        Some(OptionValue::Int(value)) => value.to_string(),
-        Some(OptionValue::Double(value)) => value.to_string(),
-        Some(OptionValue::List(_)) | None => return Err(OptionErrorValue::InvalidValue),
+    if !session.has_option(name) {
+        return Err(OptionErrorValue::InvalidName);
+    }
+    let outcome = match value {
+        Some(OptionValue::String(text)) => session.set_option(name, &text),
+        Some(OptionValue::Bool(value)) => session.set_option(name, &value.to_string()),
+        Some(OptionValue::Int(value)) => session.set_option(name, &value.to_string()),
+        Some(OptionValue::Double(value)) => session.set_option(name, &value.to_string()),
+        // No option of ours is a list.
+        Some(OptionValue::List(_)) => return Err(OptionErrorValue::InvalidValue),
+        None => session.reset_option(name),
     };
-    session.set_option(name, &text).map_err(|error| {
+    outcome.map_err(|error| {
         tracing::debug!(option = name, %error, "session option refused");
-        if session.option(name).is_none() { OptionErrorValue::InvalidName } else { OptionErrorValue::InvalidValue }
+        match error.kind() {
+            ErrorKind::InvalidInput | ErrorKind::NotFound => OptionErrorValue::InvalidValue,
+            _ => OptionErrorValue::Error,
+        }
     })
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skein_flight_sql::FlightSql;
+use skein_flight_sql::{Call, FlightSql};
 use tonic::{Code, Status};
 
-use super::{cancel, prepared, session_options};
+use super::{cancel, prepared, renew, session_options};
 use crate::{rpc::Caller, server::State, status};
 
 macro_rules! standard_actions {
@@ -47,7 +47,7 @@ standard_actions! {
     CloseSession, true, "Ends the session, with its temporary tables. Request: CloseSessionRequest. Response: CloseSessionResult.";
     CreatePreparedStatement, true, "Prepares a statement. Request: ActionCreatePreparedStatementRequest. Response: ActionCreatePreparedStatementResult.";
     ClosePreparedStatement, true, "Forgets a prepared statement. Request: ActionClosePreparedStatementRequest. No response.";
-    RenewFlightEndpoint, false, "Extends the life of an endpoint.";
+    RenewFlightEndpoint, true, "Gives an endpoint a new ticket that is valid for longer. Request: RenewFlightEndpointRequest. Response: FlightEndpoint.";
     CreatePreparedSubstraitPlan, false, "Prepares a Substrait plan.";
     BeginTransaction, false, "Begins a transaction.";
     EndTransaction, false, "Commits or rolls back a transaction.";
@@ -70,21 +70,19 @@ impl StandardAction {
 pub(super) async fn run(
     state: &Arc<State>,
     caller: &Caller,
+    call: &Call,
     action: StandardAction,
     body: &Bytes,
 ) -> Result<Vec<Bytes>, Status> {
     match action {
-        StandardAction::CancelFlightInfo => cancel::flight_info(state, caller, body),
-        StandardAction::CancelQuery => cancel::query(state, caller, body),
+        StandardAction::CancelFlightInfo => cancel::flight_info(state, caller, body).await,
+        StandardAction::CancelQuery => cancel::query(state, caller, body).await,
         StandardAction::SetSessionOptions => session_options::set(caller, body),
         StandardAction::GetSessionOptions => session_options::get(caller, body),
         StandardAction::CloseSession => session_options::close(state, caller, body),
-        StandardAction::CreatePreparedStatement => prepared::create(state, caller, body).await,
+        StandardAction::CreatePreparedStatement => prepared::create(state, call, body).await,
         StandardAction::ClosePreparedStatement => prepared::close(state, caller, body).await,
-        StandardAction::RenewFlightEndpoint => Err(status::new(
-            Code::Unimplemented,
-            "RenewFlightEndpoint is not done here; ask for a new ticket with GetFlightInfo",
-        )),
+        StandardAction::RenewFlightEndpoint => renew::run(state, caller, body),
         StandardAction::CreatePreparedSubstraitPlan
         | StandardAction::BeginTransaction
         | StandardAction::EndTransaction

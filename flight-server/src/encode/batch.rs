@@ -3,7 +3,7 @@
 //! Layouts follow the Arrow columnar format specification, "Serialization and Interprocess Communication".
 
 use arrow::{
-    array::{Array, BinaryViewArray, RecordBatch, StringViewArray},
+    array::{Array, ArrayRef, BinaryViewArray, RecordBatch, StringViewArray, make_array},
     buffer::Buffer,
     datatypes::{ArrowNativeType, DataType, Fields, ToByteSlice},
     error::ArrowError,
@@ -193,6 +193,22 @@ impl Offset for i64 {}
 
 fn empty() -> Buffer {
     Buffer::from(&[] as &[u8])
+}
+
+/// The batch without what its columns of views hold and do not use: a writer that is not ours would send all of it.
+///
+/// # Errors
+/// When a column does not fit the schema, which it did before.
+pub(super) fn without_waste(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let is_view = |column: &ArrayRef| matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView);
+    if !batch.columns().iter().any(is_view) {
+        return Ok(batch.clone());
+    }
+    let columns = batch.columns().iter().map(|column| {
+        let data = column.to_data();
+        if is_view(column) && is_wasteful(&data) { make_array(compact(&data)) } else { column.clone() }
+    });
+    RecordBatch::try_new(batch.schema(), columns.collect())
 }
 
 /// Whether the data buffers behind the views hold more than twice the bytes that the views use (and more than 4 KiB).

@@ -17,14 +17,17 @@ mod parts;
 mod producer;
 
 use arrow_ipc::CompressionType;
+use skein_query::{Compression, Delivery};
 
 pub use body::body;
 
 /// How a stream of batches is put on the wire.
 #[derive(Debug, Clone)]
 pub struct EncodeOptions {
-    /// A batch whose Arrow buffers exceed this many bytes is split by rows. One row is never split.
+    /// A batch whose body as it is sent exceeds this many bytes is split by rows. One row is never split.
     pub max_body_bytes: usize,
+    /// A batch of more rows is split.
+    pub max_rows: usize,
     /// Compress message bodies. Most JDBC drivers cannot read compressed bodies.
     pub compression: Option<CompressionType>,
 }
@@ -47,13 +50,27 @@ impl EncodeOptions {
             }
             _ => Self::SAFE_BODY_BYTES,
         };
-        Self { max_body_bytes, compression: None }
+        Self { max_body_bytes, ..Self::default() }
+    }
+
+    /// The same options with what a call asks for.
+    #[must_use]
+    pub fn asked_for(self, delivery: &Delivery) -> Self {
+        Self {
+            max_body_bytes: delivery.message_bytes.unwrap_or(self.max_body_bytes),
+            max_rows: delivery.message_rows.unwrap_or(self.max_rows),
+            compression: match delivery.compression {
+                Compression::None => None,
+                Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+                Compression::Zstd => Some(CompressionType::ZSTD),
+            },
+        }
     }
 }
 
 impl Default for EncodeOptions {
     fn default() -> Self {
-        Self { max_body_bytes: Self::SAFE_BODY_BYTES, compression: None }
+        Self { max_body_bytes: Self::SAFE_BODY_BYTES, max_rows: usize::MAX, compression: None }
     }
 }
 

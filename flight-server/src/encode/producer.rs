@@ -107,6 +107,7 @@ fn not_encoded(error: ArrowError) -> Status {
 /// The state of one stream of messages.
 struct StreamEncoder {
     max_body_bytes: usize,
+    max_rows: usize,
     shareable: bool,
     generator: IpcDataGenerator,
     dictionaries: DictionaryTracker,
@@ -118,6 +119,7 @@ impl StreamEncoder {
     fn new(schema: &Schema, options: &EncodeOptions) -> Result<Self, ArrowError> {
         Ok(Self {
             max_body_bytes: options.max_body_bytes,
+            max_rows: options.max_rows.max(1),
             shareable: options.compression.is_none() && batch::is_shareable(schema.fields()),
             generator: IpcDataGenerator::default(),
             dictionaries: DictionaryTracker::new(false),
@@ -137,8 +139,10 @@ impl StreamEncoder {
     /// The messages of one batch: none when it has no rows, several when it has dictionaries or is too large for one.
     fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<Message>, ArrowError> {
         let mut messages = Vec::with_capacity(1);
-        if batch.num_rows() > 0 {
-            self.encode_into(batch, &mut messages)?;
+        let rows = batch.num_rows();
+        for start in (0..rows).step_by(self.max_rows) {
+            let some = if rows <= self.max_rows { batch } else { &batch.slice(start, self.max_rows.min(rows - start)) };
+            self.encode_into(some, &mut messages)?;
         }
         Ok(messages)
     }
@@ -163,6 +167,7 @@ impl StreamEncoder {
         if self.shareable {
             return Ok((Vec::new(), batch::encode(batch)?));
         }
+        let batch = &batch::without_waste(batch)?;
         let (dictionaries, message) =
             self.generator.encode(batch, &mut self.dictionaries, &self.write_options, &mut self.compression)?;
         Ok((dictionaries.into_iter().map(copied).collect(), copied(message)))

@@ -150,6 +150,28 @@ async fn a_large_batch_is_split_below_the_limit() {
 }
 
 #[tokio::test]
+async fn a_batch_of_many_rows_is_split_when_asked_for() {
+    let batch =
+        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(0..1_000)) as ArrayRef)]).unwrap();
+    for compression in [None, Some(arrow_ipc::CompressionType::LZ4_FRAME)] {
+        let options = EncodeOptions { max_rows: 300, compression, ..EncodeOptions::default() };
+        let (messages, _) = send(batch.schema(), vec![Ok(batch.clone())], options).await;
+        assert_eq!(decode(messages).await.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [300, 300, 300, 100]);
+    }
+}
+
+#[tokio::test]
+async fn a_slice_of_views_is_compressed_alone() {
+    let words = StringViewArray::from_iter_values((0..20_000).map(|n| format!("a rather long string, number {n}")));
+    let batch = RecordBatch::try_from_iter([("w", Arc::new(words) as ArrayRef)]).unwrap().slice(100, 10);
+    let options =
+        EncodeOptions { compression: Some(arrow_ipc::CompressionType::LZ4_FRAME), ..EncodeOptions::default() };
+    let (messages, _) = send(batch.schema(), vec![Ok(batch.clone())], options).await;
+    assert!(messages[1].data_body.len() < 1_000, "{} bytes for ten words", messages[1].data_body.len());
+    assert_eq!(decode(messages).await, [batch]);
+}
+
+#[tokio::test]
 async fn buffers_are_shared_not_copied() {
     let values = Int64Array::from_iter_values(0..100_000);
     let address = values.values().inner().as_ptr();

@@ -1,6 +1,8 @@
 //! Who calls, and in which session: what the login layer leaves with each request.
 
+use http::{HeaderMap, header::USER_AGENT};
 use skein_catalog::Actor;
+use skein_flight_sql::Call;
 use tonic::{Request, Status};
 
 use crate::{auth::Identity, session::LeasedSession, status};
@@ -31,8 +33,25 @@ impl Caller {
         found.cloned().ok_or_else(|| status::internal("a request reached its handler without a caller"))
     }
 
+    /// The session, and how this call wants its rows sent.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for a header of ours with a value that its option does not take.
+    pub fn call(&self, headers: &HeaderMap) -> Result<Call, Status> {
+        let text = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let call = Call::new(&self.session).with_headers(text).map_err(|error| status::from_error(&error))?;
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Ok(call.reads_every_endpoint(agent.is_some_and(reads_every_endpoint)))
+    }
+
     /// The author of changes that this request makes.
     pub fn actor(&self) -> Actor {
         Actor::new(self.identity.principal.name.clone())
     }
+}
+
+/// Whether a client is known to read all endpoints of a FlightInfo, side by side. A program that calls Arrow's own Flight clients decides for
+/// itself, and many take the first only.
+fn reads_every_endpoint(user_agent: &str) -> bool {
+    user_agent.contains("ADBC Flight SQL")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_flight::Action;
 use futures::{StreamExt as _, stream};
+use skein_flight_sql::Call;
 use tonic::Status;
 
 use super::{Answers, Caller};
@@ -13,9 +14,10 @@ use crate::{actions, server::State};
 pub(super) async fn answer(
     state: &Arc<State>,
     caller: &Caller,
+    call: &Call,
     action: &Action,
 ) -> Result<Answers<arrow_flight::Result>, Status> {
-    let bodies = actions::run(state, caller, &action.r#type, &action.body).await?;
+    let bodies = actions::run(state, caller, call, &action.r#type, &action.body).await?;
     if actions::may_change(&action.r#type) {
         state.flight_sql.note_change();
     }

@@ -43,8 +43,9 @@ async fn open(state: &Arc<State>, request: HttpRequest) -> Result<tonic::body::B
     let caller = Caller::in_extensions(parts.extensions.get())?;
     let ticket = ticket(&parts.headers, body).await?;
     let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-    let options = EncodeOptions::for_user_agent(user_agent);
-    let answer = state.flight_sql.open(&caller.session, &ticket).await.map_err(|error| status::from_error(&error))?;
+    let call = caller.call(&parts.headers)?;
+    let options = EncodeOptions::for_user_agent(user_agent).asked_for(call.delivery());
+    let answer = state.flight_sql.open(&call, &ticket).await.map_err(|error| status::from_error(&error))?;
     if let Some(query) = answer.query_id {
         tracing::info!(%query, principal = %caller.identity.principal, session = %caller.session.id(), "streaming");
     }

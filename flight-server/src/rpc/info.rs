@@ -4,38 +4,32 @@ use std::sync::Arc;
 
 use arrow_flight::{FlightDescriptor, FlightInfo, IpcMessage, PollInfo, SchemaAsIpc, SchemaResult};
 use arrow_ipc::writer::IpcWriteOptions;
+use skein_flight_sql::Call;
 use tonic::Status;
 
-use super::Caller;
 use crate::{server::State, status};
 
 /// Plans what the descriptor names and answers with its schema and its tickets.
 pub(super) async fn flight_info(
     state: &Arc<State>,
-    caller: &Caller,
+    call: &Call,
     descriptor: &FlightDescriptor,
 ) -> Result<FlightInfo, Status> {
-    state.flight_sql.flight_info(&caller.session, descriptor).await.map_err(|error| status::from_error(&error))
+    state.flight_sql.flight_info(call, descriptor).await.map_err(|error| status::from_error(&error))
 }
 
-/// As [`flight_info`]: planning is one step, so the first poll is complete and there is nothing to poll again.
-pub(super) async fn poll(
-    state: &Arc<State>,
-    caller: &Caller,
-    descriptor: &FlightDescriptor,
-) -> Result<PollInfo, Status> {
-    let info = flight_info(state, caller, descriptor).await?;
-    Ok(PollInfo { info: Some(info), flight_descriptor: None, progress: Some(1.0), expiration_time: None })
+/// As [`flight_info`], for a client that would rather ask again than wait: see [`FlightSql::poll`](skein_flight_sql::FlightSql::poll).
+pub(super) async fn poll(state: &Arc<State>, call: &Call, descriptor: &FlightDescriptor) -> Result<PollInfo, Status> {
+    state.flight_sql.poll(call, descriptor).await.map_err(|error| status::from_error(&error))
 }
 
 /// The schema of what the descriptor names.
 pub(super) async fn schema(
     state: &Arc<State>,
-    caller: &Caller,
+    call: &Call,
     descriptor: &FlightDescriptor,
 ) -> Result<SchemaResult, Status> {
-    let schema =
-        state.flight_sql.schema(&caller.session, descriptor).await.map_err(|error| status::from_error(&error))?;
+    let schema = state.flight_sql.schema(call, descriptor).await.map_err(|error| status::from_error(&error))?;
     let options = IpcWriteOptions::default();
     let message: IpcMessage = SchemaAsIpc::new(&schema, &options)
         .try_into()

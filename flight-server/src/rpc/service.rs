@@ -6,6 +6,7 @@ use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
     PollInfo, PutResult, SchemaResult, Ticket, flight_service_server::FlightService,
 };
+use skein_flight_sql::Call;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{Answers, Caller, do_action, do_put, handshake, info, list_actions, list_flights};
@@ -22,6 +23,11 @@ impl FlightApi {
     pub fn new(state: Arc<State>) -> Self {
         Self { state }
     }
+}
+
+/// The caller's session, and how this call wants its rows sent.
+fn call<T>(request: &Request<T>) -> Result<Call, Status> {
+    Caller::of(request)?.call(request.metadata().as_ref())
 }
 
 #[async_trait]
@@ -42,23 +48,23 @@ impl FlightService for FlightApi {
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let caller = Caller::of(&request)?;
-        list_flights::answer(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+        let call = call(&request)?;
+        list_flights::answer(&self.state, &call, &request.into_inner()).await.map(Response::new)
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        let caller = Caller::of(&request)?;
-        info::flight_info(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+        let call = call(&request)?;
+        info::flight_info(&self.state, &call, &request.into_inner()).await.map(Response::new)
     }
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        let caller = Caller::of(&request)?;
-        info::poll(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+        let call = call(&request)?;
+        info::poll(&self.state, &call, &request.into_inner()).await.map(Response::new)
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        let caller = Caller::of(&request)?;
-        info::schema(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+        let call = call(&request)?;
+        info::schema(&self.state, &call, &request.into_inner()).await.map(Response::new)
     }
 
     async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
@@ -78,7 +84,8 @@ impl FlightService for FlightApi {
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let caller = Caller::of(&request)?;
-        do_action::answer(&self.state, &caller, &request.into_inner()).await.map(Response::new)
+        let call = call(&request)?;
+        do_action::answer(&self.state, &caller, &call, &request.into_inner()).await.map(Response::new)
     }
 
     async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {

@@ -13,7 +13,7 @@ use super::{
     pattern::Pattern,
     statement::{Runnable, new_id},
 };
-use crate::{Answer, Error, FlightSql, Result, encoding::Encoding};
+use crate::{Answer, Call, Error, FlightSql, Result};
 
 /// How many tables' schemas are looked up at the same time.
 const CONCURRENT_LOOKUPS: usize = 16;
@@ -22,7 +22,7 @@ impl FlightSql {
     /// GetFlightInfo.
     pub(crate) async fn table_info(
         &self,
-        session: &Arc<Session>,
+        session: &Call,
         descriptor: &FlightDescriptor,
         parts: &[String],
     ) -> Result<FlightInfo> {
@@ -37,18 +37,18 @@ impl FlightSql {
     }
 
     /// GetSchema.
-    pub(crate) async fn table_schema(&self, session: &Arc<Session>, parts: &[String]) -> Result<SchemaRef> {
-        Runnable { plan: table_plan(session, parts).await?, parameters: None }.wire_schema(Encoding::of(session))
+    pub(crate) async fn table_schema(&self, session: &Call, parts: &[String]) -> Result<SchemaRef> {
+        Runnable { plan: table_plan(session, parts).await?, parameters: None }.wire_schema(session.encoding())
     }
 
     /// DoGet with the name itself as ticket.
-    pub(crate) async fn open_table(&self, session: &Arc<Session>, parts: &[String]) -> Result<Answer> {
+    pub(crate) async fn open_table(&self, session: &Call, parts: &[String]) -> Result<Answer> {
         let run = Runnable { plan: table_plan(session, parts).await?, parameters: None };
-        self.run(run, Encoding::of(session), &new_id()).await
+        self.run(run, session.encoding(), &new_id()).await
     }
 
     /// ListFlights.
-    pub(crate) async fn list(&self, session: &Arc<Session>, criteria: &[u8]) -> Result<Vec<FlightInfo>> {
+    pub(crate) async fn list(&self, session: &Call, criteria: &[u8]) -> Result<Vec<FlightInfo>> {
         let criteria = std::str::from_utf8(criteria).map_err(|_| {
             Error::invalid("the criteria are not text; send nothing, or a pattern for names such as 'sales_%'")
         })?;
@@ -62,7 +62,7 @@ impl FlightSql {
     }
 
     /// One table's FlightInfo; `None` when its schema cannot be read, which must not hide all the others.
-    async fn listed(&self, session: &Arc<Session>, table: TableInfo) -> Result<Option<FlightInfo>> {
+    async fn listed(&self, session: &Call, table: TableInfo) -> Result<Option<FlightInfo>> {
         let name = TableName::new(&table.schema, &table.table)?;
         let schema = match session.table_schema(&name).await {
             Ok(schema) => schema,
@@ -71,7 +71,6 @@ impl FlightSql {
                 return Ok(None);
             }
         };
-        let encoding = Encoding::of(session);
         let ticket = StatementTicket {
             statement_id: new_id(),
             sql: format!("SELECT * FROM {}.{}", quote(name.schema()), quote(name.table())),
@@ -82,8 +81,8 @@ impl FlightSql {
             path.insert(0, table.schema);
         }
         let descriptor = FlightDescriptor::new_path(path);
-        let schema = encoding.wire_schema(&schema);
-        let info = self.info(session, &descriptor, Some(&schema), encoding, TicketKind::Statement(ticket))?;
+        let schema = session.encoding().wire_schema(&schema);
+        let info = self.info(session, &descriptor, Some(&schema), vec![TicketKind::Statement(ticket)])?;
         Ok(Some(with_size(info, session.table_size(&name, &Pins::new()).await?)))
     }
 }

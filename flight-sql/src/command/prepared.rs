@@ -15,22 +15,17 @@ use super::{
     tables::schema_message,
 };
 use crate::{
-    ActionCreatePreparedStatementResult, Answer, Error, FlightSql, PutOutcome, PutStream, Result,
-    encoding::Encoding,
+    ActionCreatePreparedStatementResult, Answer, Call, Error, FlightSql, PutOutcome, PutStream, Result,
     statement::{Parameters, Planned, collect},
     ticket::{inline_sql, required_sql},
 };
 
 impl FlightSql {
     /// CreatePreparedStatement.
-    pub(crate) async fn prepare(
-        &self,
-        session: &Arc<Session>,
-        sql: &str,
-    ) -> Result<ActionCreatePreparedStatementResult> {
+    pub(crate) async fn prepare(&self, session: &Call, sql: &str) -> Result<ActionCreatePreparedStatementResult> {
         let as_of = self.statements.now();
         let plan = self.plan(session, sql, &Pins::new()).await?;
-        let encoding = Encoding::of(session);
+        let encoding = session.encoding();
         let is_update = plan.kind() == PlanKind::Update;
         let dataset_schema = match is_update {
             true => Bytes::new(),
@@ -65,7 +60,7 @@ impl FlightSql {
     /// GetFlightInfo.
     pub(crate) async fn prepared_info(
         &self,
-        session: &Arc<Session>,
+        session: &Call,
         descriptor: &FlightDescriptor,
         handle: &Bytes,
     ) -> Result<FlightInfo> {
@@ -74,14 +69,14 @@ impl FlightSql {
     }
 
     /// GetSchema: with values bound, that of their run.
-    pub(crate) async fn prepared_schema(&self, session: &Arc<Session>, handle: &Bytes) -> Result<SchemaRef> {
-        self.prepared_run(session, handle).await?.wire_schema(Encoding::of(session))
+    pub(crate) async fn prepared_schema(&self, session: &Call, handle: &Bytes) -> Result<SchemaRef> {
+        self.prepared_run(session, handle).await?.wire_schema(session.encoding())
     }
 
     /// DoGet with the command itself as ticket.
-    pub(crate) async fn open_prepared(&self, session: &Arc<Session>, handle: &Bytes) -> Result<Answer> {
+    pub(crate) async fn open_prepared(&self, session: &Call, handle: &Bytes) -> Result<Answer> {
         let run = self.prepared_run(session, handle).await?;
-        self.run(run, Encoding::of(session), &new_id()).await
+        self.run(run, session.encoding(), &new_id()).await
     }
 
     /// DoPut: binds values, and answers with the handle that has them.

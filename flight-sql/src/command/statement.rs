@@ -1,19 +1,19 @@
 //! CommandStatementQuery, and the run of any planned statement.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, iter, sync::Arc};
 
 use arrow::array::RecordBatch;
 use arrow_flight::{FlightDescriptor, FlightInfo};
 use arrow_schema::SchemaRef;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use skein_proto::{StatementTicket, TicketKind};
-use skein_query::{Pins, Plan, PlanKind, QueryStream, Session};
+use skein_query::{Part, Pins, Plan, PlanKind, QueryStream, Session};
 
-use super::update;
+use super::{parts, update};
 use crate::{
-    Answer, Error, FlightSql, Result,
+    Answer, Call, Error, FlightSql, Result,
     encoding::{Converter, Encoding},
-    statement::{Parameters, Planned, Running, RunningQuery},
+    statement::{Opened, Parameters, Planned, Running, RunningQuery},
     ticket::{inline_sql, pins_from_proto, pins_to_proto, required_sql},
 };
 
@@ -41,6 +41,20 @@ impl Runnable {
         match self.plan.kind() {
             PlanKind::Query => Ok(encoding.wire_schema(self.engine_schema()?.as_ref())),
             PlanKind::Update => Ok(update::schema()),
+        }
+    }
+
+    /// What runs, with its values; `None` when that is not exactly one run.
+    pub(super) fn only_plan(&self) -> Result<Option<Plan>> {
+        match &self.parameters {
+            Some(parameters) if !self.plan.parameters().is_empty() => {
+                let mut rows = parameters.clone().into_rows();
+                match (rows.next(), rows.next()) {
+                    (Some(row), None) => Ok(Some(self.plan.bind(&row?)?)),
+                    _ => Ok(None),
+                }
+            }
+            _ => Ok(Some(self.plan.clone())),
         }
     }
 
@@ -85,7 +99,7 @@ impl FlightSql {
     /// GetFlightInfo of a statement sent as text.
     pub(crate) async fn sql_info(
         &self,
-        session: &Arc<Session>,
+        session: &Call,
         descriptor: &FlightDescriptor,
         sql: &str,
     ) -> Result<FlightInfo> {
@@ -94,36 +108,41 @@ impl FlightSql {
     }
 
     /// GetSchema of a statement sent as text.
-    pub(crate) async fn sql_schema(&self, session: &Arc<Session>, sql: &str) -> Result<SchemaRef> {
+    pub(crate) async fn sql_schema(&self, session: &Call, sql: &str) -> Result<SchemaRef> {
         let plan = self.plan(session, sql, &Pins::new()).await?;
-        Runnable { plan, parameters: None }.wire_schema(Encoding::of(session))
+        Runnable { plan, parameters: None }.wire_schema(session.encoding())
     }
 
     /// DoGet with the text itself as ticket.
-    pub(crate) async fn open_sql(&self, session: &Arc<Session>, sql: &str) -> Result<Answer> {
+    pub(crate) async fn open_sql(&self, session: &Call, sql: &str) -> Result<Answer> {
         let plan = self.plan(session, sql, &Pins::new()).await?;
-        self.run(Runnable { plan, parameters: None }, Encoding::of(session), &new_id()).await
+        self.run(Runnable { plan, parameters: None }, session.encoding(), &new_id()).await
     }
 
     /// A FlightInfo that runs a planned statement when its ticket is used. With `tell_update_schema` unset, the FlightInfo of an update has no schema:
     /// see [`FlightSql::flight_info`].
     pub(super) async fn run_info(
         &self,
-        session: &Arc<Session>,
+        session: &Call,
         descriptor: &FlightDescriptor,
         run: Runnable,
         tell_update_schema: bool,
     ) -> Result<FlightInfo> {
         run.check()?;
-        let encoding = Encoding::of(session);
-        let schema = run.wire_schema(encoding)?;
+        let schema = run.wire_schema(session.encoding())?;
         let schema = (!run.is_update() || tell_update_schema).then_some(schema);
+        let division = parts::divide(session, &run)?;
         let ticket = self.keep(session, run).await?;
-        self.info(session, descriptor, schema.as_deref(), encoding, TicketKind::Statement(ticket))
+        let tickets = division.tickets(ticket).into_iter().map(TicketKind::Statement).collect();
+        let info = self.info(session, descriptor, schema.as_deref(), tickets)?;
+        Ok(match division.rows {
+            Some(rows) => info.with_total_records(i64::try_from(rows).unwrap_or(i64::MAX)),
+            None => info,
+        })
     }
 
     /// Keeps the plan for the ticket, and makes the ticket.
-    async fn keep(&self, session: &Session, run: Runnable) -> Result<StatementTicket> {
+    pub(super) async fn keep(&self, session: &Session, run: Runnable) -> Result<StatementTicket> {
         let id = new_id();
         let (parameters, parameters_id) = match &run.parameters {
             Some(parameters) if !run.plan.parameters().is_empty() => self.place_parameters(parameters).await?,
@@ -137,6 +156,7 @@ impl FlightSql {
             parameters_id,
             update: run.is_update(),
             run: if run.is_update() { self.statements.run().to_owned() } else { String::new() },
+            part: None,
         };
         self.statements.keep_planned(id, Planned { plan: run.plan, session: session.id() }).await;
         Ok(ticket)
@@ -153,15 +173,39 @@ impl FlightSql {
         if ticket.update && ticket.run != self.statements.run() {
             return Err(Error::ElsewhereRun);
         }
+        self.statements.check_cancelled(&ticket.statement_id)?;
+        let run = self.ticket_run(session, &ticket).await?;
+        if ticket.update && !self.statements.spend(ticket.statement_id.clone()).await {
+            return Err(Error::AlreadyRun);
+        }
+        if let Some(part) = &ticket.part {
+            return self.run_part(run, parts::from_proto(part), encoding, &ticket.statement_id).await;
+        }
+        if let Some(opened) = self.background.take(&ticket.statement_id).await {
+            return self.resume(run.wire_schema(encoding)?, opened?, &ticket.statement_id);
+        }
+        self.run(run, encoding, &ticket.statement_id).await
+    }
+
+    /// The statement of a ticket, with its values: planned for it on this server, or planned again.
+    pub(super) async fn ticket_run(&self, session: &Arc<Session>, ticket: &StatementTicket) -> Result<Runnable> {
         let plan = match self.statements.planned(&ticket.statement_id).await {
             Some(planned) => planned.plan,
             None => self.plan(session, required_sql(&ticket.sql)?, &pins_from_proto(&ticket.pins)?).await?,
         };
         let parameters = self.placed_parameters(&ticket.parameters, &ticket.parameters_id).await?;
-        if ticket.update && !self.statements.spend(ticket.statement_id.clone()).await {
-            return Err(Error::AlreadyRun);
+        Ok(Runnable { plan, parameters })
+    }
+
+    /// Goes on with a query that was polled.
+    fn resume(&self, schema: SchemaRef, opened: Opened, id: &str) -> Result<Answer> {
+        let Opened { first, rest, listed } = opened;
+        let mut rows = self.rows(schema, Box::new(iter::empty()), id);
+        if let Some(batch) = first {
+            rows.ready.extend(rows.converter.convert(batch)?);
         }
-        self.run(Runnable { plan, parameters }, encoding, &ticket.statement_id).await
+        rows.current = Some((rest, listed));
+        Ok(rows.answer())
     }
 
     /// Runs a statement now.
@@ -171,21 +215,36 @@ impl FlightSql {
             let count = self.run_update(run).await?;
             return update::answer(count);
         }
-        let converter = Converter::new(run.wire_schema(encoding)?);
-        let mut rows = Rows {
-            converter,
-            plans: bound_plans(run),
+        let schema = run.wire_schema(encoding)?;
+        self.stream(schema, bound_runs(run), id).await
+    }
+
+    /// Runs one part of a statement's rows.
+    async fn run_part(&self, run: Runnable, part: Part, encoding: Encoding, id: &str) -> Result<Answer> {
+        run.check()?;
+        let schema = run.wire_schema(encoding)?;
+        let plan = run.only_plan()?.ok_or_else(|| Error::invalid("the ticket is for a part of what has no parts"))?;
+        let group = id.to_owned();
+        let start = async move { Ok(plan.execute_part(&part, &group).await?) };
+        self.stream(schema, Box::new(iter::once(start.boxed())), id).await
+    }
+
+    async fn stream(&self, schema: SchemaRef, runs: Runs, id: &str) -> Result<Answer> {
+        let mut rows = self.rows(schema, runs, id);
+        // The first run starts here, so that its errors are the RPC's.
+        rows.start_next().await?;
+        Ok(rows.answer())
+    }
+
+    fn rows(&self, schema: SchemaRef, runs: Runs, id: &str) -> Rows {
+        Rows {
+            converter: Converter::new(schema),
+            runs,
             current: None,
             ready: VecDeque::new(),
             running: self.running.clone(),
             statement: id.to_owned(),
-        };
-        // The first run starts here, so that its errors are the RPC's.
-        rows.start_next().await?;
-        let query_id = rows.current.as_ref().map(|(rows, _)| rows.query_id());
-        let schema = Arc::clone(rows.converter.schema());
-        let stream = stream::try_unfold(rows, Rows::next).boxed();
-        Ok(Answer { schema, stream, query_id })
+        }
     }
 
     /// Runs a query and throws its rows away.
@@ -200,23 +259,25 @@ pub(super) fn new_id() -> String {
     skein_model::QueryId::generate().to_string()
 }
 
-type BoundPlans = Box<dyn Iterator<Item = Result<Plan>> + Send>;
+/// The runs of a statement, one after the other, each to be started.
+type Runs = Box<dyn Iterator<Item = BoxFuture<'static, Result<QueryStream>>> + Send>;
 
-/// One plan per set of values; just the plan where there are no parameters.
-fn bound_plans(run: Runnable) -> BoundPlans {
+/// One run per set of values; just one where there are no parameters.
+fn bound_runs(run: Runnable) -> Runs {
     let Runnable { plan, parameters } = run;
     match parameters {
-        Some(parameters) if !plan.parameters().is_empty() => {
-            Box::new(parameters.into_rows().map(move |row| Ok(plan.bind(&row?)?)))
-        }
-        _ => Box::new(std::iter::once(Ok(plan))),
+        Some(parameters) if !plan.parameters().is_empty() => Box::new(parameters.into_rows().map(move |row| {
+            let bound = row.and_then(|row| Ok(plan.bind(&row)?));
+            async move { Ok(bound?.execute().await?) }.boxed()
+        })),
+        _ => Box::new(iter::once(async move { Ok(plan.execute().await?) }.boxed())),
     }
 }
 
 /// The rows of all runs, one after the other, in the types they go out in.
 struct Rows {
     converter: Converter,
-    plans: BoundPlans,
+    runs: Runs,
     current: Option<(QueryStream, RunningQuery)>,
     ready: VecDeque<RecordBatch>,
     running: Running,
@@ -226,11 +287,17 @@ struct Rows {
 impl Rows {
     /// Starts the next run; false when there is none.
     async fn start_next(&mut self) -> Result<bool> {
-        let Some(plan) = self.plans.next() else { return Ok(false) };
-        let rows = plan?.execute().await?;
+        let Some(run) = self.runs.next() else { return Ok(false) };
+        let rows = run.await?;
         let listed = self.running.add(&self.statement, rows.query_id());
         self.current = Some((rows, listed));
         Ok(true)
+    }
+
+    fn answer(self) -> Answer {
+        let query_id = self.current.as_ref().map(|(rows, _)| rows.query_id());
+        let schema = Arc::clone(self.converter.schema());
+        Answer { schema, stream: stream::try_unfold(self, Rows::next).boxed(), query_id }
     }
 
     async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {

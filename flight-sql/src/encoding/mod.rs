@@ -8,14 +8,11 @@ pub(crate) mod sql_type;
 use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
-use skein_query::{Session, plain_field};
+use skein_query::{Delivery, plain_field};
 
 pub use columns::strip_column_metadata;
 pub(crate) use columns::{TableColumns, annotate_table};
 pub(crate) use convert::Converter;
-
-/// The session option that chooses.
-const OPTION: &str = "encoding";
 
 /// How result columns are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -28,12 +25,9 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The one that the session asks for.
-    pub fn of(session: &Session) -> Self {
-        match session.option(OPTION).as_deref() {
-            Some("fast") => Self::Fast,
-            _ => Self::Safe,
-        }
+    /// The one that a call asks for.
+    pub const fn of(delivery: &Delivery) -> Self {
+        if delivery.fast { Self::Fast } else { Self::Safe }
     }
 
     /// The schema in which rows of `schema` go out.

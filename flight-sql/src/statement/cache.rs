@@ -10,11 +10,11 @@ use std::{
 };
 
 use moka::future::Cache;
-use skein_model::{QueryId, SessionId};
+use skein_model::{ErrorKind, QueryId, SessionId};
 use skein_query::Plan;
 
 use super::Parameters;
-use crate::Options;
+use crate::{Error, Options, Result};
 
 /// Longest text whose plan is kept: longer ones hold values, and are not sent twice.
 const MAX_TEXT: usize = 16 << 10;
@@ -58,6 +58,8 @@ pub(crate) struct Statements {
     parameters: Cache<String, Parameters>,
     /// Tickets of updates that ran.
     spent: Cache<String, ()>,
+    /// Statements that were cancelled while they ran.
+    cancelled: Cache<String, ()>,
     /// Names this memory: another process, or this server after a restart, has another one.
     run: String,
     /// How many times something changed on this server.
@@ -90,6 +92,7 @@ impl Statements {
                 .build(),
             // Twice as long as a ticket is valid, so that no valid ticket is forgotten.
             spent: Cache::builder().max_capacity(1 << 20).time_to_live(options.ticket_ttl * 2).build(),
+            cancelled: Cache::builder().max_capacity(1 << 16).time_to_live(options.ticket_ttl * 2).build(),
             run: QueryId::generate().to_string(),
             changes: AtomicU64::new(0),
         }
@@ -162,6 +165,21 @@ impl Statements {
     /// True the first time it is asked for an id.
     pub(crate) async fn spend(&self, id: String) -> bool {
         self.spent.entry(id).or_insert(()).await.is_fresh()
+    }
+
+    /// The statement of a ticket was cancelled: what of it has not run is not run.
+    pub(crate) async fn note_cancelled(&self, id: String) {
+        self.cancelled.insert(id, ()).await;
+    }
+
+    /// Refuses the tickets of a statement that was cancelled.
+    pub(crate) fn check_cancelled(&self, id: &str) -> Result<()> {
+        match self.cancelled.contains_key(id) {
+            true => {
+                Err(Error::server(ErrorKind::Cancelled, "this statement was cancelled; send it again to run it again"))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Something changed: plans made before may read what is no longer current.

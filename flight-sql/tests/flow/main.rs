@@ -5,7 +5,9 @@
 
 mod ingest;
 mod metadata;
+mod parts;
 mod paths;
+mod poll;
 mod prepared;
 mod statements;
 mod support;

@@ -70,11 +70,11 @@ async fn a_long_statement_stays_on_the_server() {
 async fn a_running_query_is_cancelled_by_its_info() {
     let f = Fixture::new().await;
     let info = f.info(&query("select a.value from generate_series(1, 100000000) a")).await.unwrap();
-    assert_eq!(f.sql.cancel(&f.session, &info).unwrap(), CancelOutcome::NotCancellable);
+    assert_eq!(f.sql.cancel(&f.session, &info).await.unwrap(), CancelOutcome::NotCancellable);
     let mut answer = f.open(&info).await.unwrap();
     assert!(answer.query_id.is_some());
     answer.stream.next().await.unwrap().unwrap();
-    assert_eq!(f.sql.cancel(&f.session, &info).unwrap(), CancelOutcome::Cancelled);
+    assert_eq!(f.sql.cancel(&f.session, &info).await.unwrap(), CancelOutcome::Cancelled);
     let error = loop {
         match answer.stream.next().await.expect("an error, not the end") {
             Ok(_) => {}
@@ -83,8 +83,8 @@ async fn a_running_query_is_cancelled_by_its_info() {
     };
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     drop(answer);
-    assert_eq!(f.sql.cancel(&f.session, &info).unwrap(), CancelOutcome::NotCancellable);
-    assert!(f.sql.cancel(&f.session, &Default::default()).is_err());
+    assert_eq!(f.sql.cancel(&f.session, &info).await.unwrap(), CancelOutcome::NotCancellable);
+    assert!(f.sql.cancel(&f.session, &Default::default()).await.is_err());
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_dropped_stream_leaves_nothing_running() {
     let mut answer = f.open(&info).await.unwrap();
     answer.stream.next().await.unwrap().unwrap();
     drop(answer);
-    assert_eq!(f.sql.cancel(&f.session, &info).unwrap(), CancelOutcome::NotCancellable);
+    assert_eq!(f.sql.cancel(&f.session, &info).await.unwrap(), CancelOutcome::NotCancellable);
 }
 
 #[tokio::test]

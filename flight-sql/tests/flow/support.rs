@@ -59,9 +59,12 @@ impl Fixture {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
+        Self::with_engine(options, EngineConfig { target_partitions: 2, ..EngineConfig::default() }).await
+    }
+
+    pub(crate) async fn with_engine(options: Options, config: EngineConfig) -> Self {
         let buckets = Buckets::new(vec![Bucket::in_memory("main")]).unwrap();
         let catalog = Catalog::open(buckets, CatalogOptions::default()).await.unwrap();
-        let config = EngineConfig { target_partitions: 2, ..EngineConfig::default() };
         let engine = Engine::new(catalog, config).unwrap();
         let clock = ManualClock::new(chrono::Utc::now());
         let ingest = Arc::new(Recorder::default());

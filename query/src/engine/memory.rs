@@ -225,7 +225,9 @@ impl Shares {
             let own = held.merging.get(&consumer.id()).copied().unwrap_or_default();
             let all = self.limit - aside / 2;
             let in_share = own.saturating_add(additional) <= all / held.merges.max(1);
-            in_share && held.sum().saturating_add(additional) <= all
+            let in_all = in_share && held.sum().saturating_add(additional) <= all;
+            // What it needs at least, so that it comes to its end.
+            in_all || (fits_at_all && own.saturating_add(additional) <= aside / held.merges.max(1))
         } else {
             fits_at_all
         };

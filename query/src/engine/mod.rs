@@ -2,6 +2,7 @@
 
 mod memory;
 mod runtime;
+mod shared_slots;
 mod slots;
 mod stores;
 
@@ -15,11 +16,14 @@ use parking_lot::Mutex;
 use skein_catalog::{At, Catalog, Dataset, Entry};
 use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA, DatasetId, Principal, QueryId, SessionId, TableName};
 
-use self::slots::Limits;
 pub(crate) use self::{
     memory::{Budget, Budgets},
     runtime::within as runtime_within,
-    slots::{Slot, Slots},
+    shared_slots::Slot,
+};
+use self::{
+    shared_slots::SharedSlots,
+    slots::{Limits, Slots},
 };
 use crate::{
     EngineConfig, Error, QueryInfo, Result, Session, SessionInfo,
@@ -42,6 +46,7 @@ struct Shared {
     template: SessionState,
     registry: Registry,
     slots: Slots,
+    shared_slots: SharedSlots,
     snapshots: SnapshotCache,
     sessions: Mutex<Vec<Weak<Session>>>,
 }
@@ -72,6 +77,7 @@ impl Engine {
             template,
             registry: Registry::default(),
             slots,
+            shared_slots: SharedSlots::default(),
             snapshots,
             sessions: Mutex::default(),
         })))
@@ -188,6 +194,10 @@ impl Engine {
 
     pub(crate) fn slots(&self) -> &Slots {
         &self.0.slots
+    }
+
+    pub(crate) fn shared_slots(&self) -> &SharedSlots {
+        &self.0.shared_slots
     }
 
     pub(crate) fn snapshots(&self) -> &SnapshotCache {

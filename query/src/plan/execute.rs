@@ -27,13 +27,32 @@ pub(super) async fn query(planned: &Planned, query: &Query) -> Result<QueryStrea
         let core = &planned.core;
         let state = if query.is_small { &core.single } else { &core.state };
         let rows = match query.has_clock {
-            true => open_in(state, core, &optimise(core, &query.logical)?, &run).await?,
-            false => open_in(state, core, &query.optimised, &run).await?,
+            true => open_watched(state, core, &optimise(core, &query.logical)?, &run).await?,
+            false => open_watched(state, core, &query.optimised, &run).await?,
         };
         Ok((rows, slot))
     };
-    match until_cancelled(&run, outcome).await {
-        Ok((rows, slot)) => Ok(QueryStream::new(planned.schema.clone(), rows, run, slot)),
+    let started = until_cancelled(&run, outcome).await;
+    stream(planned, run, started)
+}
+
+/// As [`query`], for one part of a query, given as an optimised plan, in its order and on one core. The parts of one `group` share a slot.
+pub(super) async fn part(planned: &Planned, part: &LogicalPlan, group: &str) -> Result<QueryStream> {
+    let run = begin(planned);
+    let outcome = async {
+        let engine = planned.session.engine();
+        let slot = engine.shared_slots().acquire(group, engine.slots(), &planned.session.principal().name).await?;
+        run.started();
+        let rows = open_watched(&planned.core.single, &planned.core, part, &run).await?;
+        Ok((rows, slot))
+    };
+    let started = until_cancelled(&run, outcome).await;
+    stream(planned, run, started)
+}
+
+fn stream(planned: &Planned, run: Run, started: Result<(Opened, Slot)>) -> Result<QueryStream> {
+    match started {
+        Ok(((rows, plan), slot)) => Ok(QueryStream::new(planned.schema.clone(), rows, plan, run, slot)),
         Err(error) => {
             run.failed(&error);
             Err(error)
@@ -68,7 +87,7 @@ fn begin(planned: &Planned) -> Run {
 
 async fn slot(planned: &Planned) -> Result<Slot> {
     let session = &planned.session;
-    session.engine().slots().acquire(&session.principal().name).await
+    Ok(Slot::Own(session.engine().slots().acquire(&session.principal().name).await?))
 }
 
 async fn until_cancelled<T>(run: &Run, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -87,24 +106,23 @@ pub(super) async fn physical(state: &SessionState, optimised: &LogicalPlan) -> R
 
 /// The rows of an optimised logical plan.
 pub(crate) async fn open(core: &Core, optimised: &LogicalPlan, run: &Run) -> Result<SendableRecordBatchStream> {
-    open_in(&core.state, core, optimised, run).await
+    Ok(open_watched(&core.state, core, optimised, run).await?.0)
 }
 
-async fn open_in(
-    state: &SessionState,
-    core: &Core,
-    optimised: &LogicalPlan,
-    run: &Run,
-) -> Result<SendableRecordBatchStream> {
+/// The rows of a plan, and the plan, which knows how far it is.
+type Opened = (SendableRecordBatchStream, Arc<dyn ExecutionPlan>);
+
+async fn open_watched(state: &SessionState, core: &Core, optimised: &LogicalPlan, run: &Run) -> Result<Opened> {
     let plan = physical(state, optimised).await?;
     let config = core.bulk.of(plan.as_ref()).unwrap_or_else(|| core.state.config());
     let task = |config: &SessionConfig| task(state, core, config, run);
     let can_spill = fallback::needed(plan.as_ref()).then(|| fallback::Spilling::new(state, optimised, task));
-    let rows = execute_stream(plan, task(config))?;
-    Ok(match can_spill {
+    let rows = execute_stream(Arc::clone(&plan), task(config))?;
+    let rows = match can_spill {
         Some(other) => fallback::or_else(rows, other),
         None => rows,
-    })
+    };
+    Ok((rows, plan))
 }
 
 /// What the operators of a run work with: the configuration, and the run's share of the memory.

@@ -6,6 +6,7 @@ mod execute;
 mod fallback;
 mod optimise;
 mod parameters;
+mod parts;
 mod point;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -27,6 +28,7 @@ use crate::{
 pub(crate) use bulk::Contexts as BulkContexts;
 pub(crate) use execute::open;
 pub(crate) use optimise::optimise;
+pub use parts::{Divisible, Part};
 
 /// The snapshot version of each dataset that a plan reads.
 pub type Pins = BTreeMap<DatasetId, Version>;
@@ -231,6 +233,14 @@ impl Plan {
                 Ok(self.bound(Body::Query(Box::new(Query::new(logical, &self.0.core)?))))
             }
             Body::Update(update) => Ok(self.bound(Body::Update(Box::new(update.bind(&values)?)))),
+        }
+    }
+
+    /// Whether its first rows come as soon as they are read, and soon: it looks at each row of one dataset by itself, or at few rows.
+    pub fn streams_at_once(&self) -> bool {
+        match &self.0.body {
+            Body::Query(query) => query.is_small || self.divisible().is_some(),
+            Body::Update(_) => false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Which queries run, and which ran.
 
 mod bytes;
+mod progress;
 mod run;
 mod stream;
 
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use skein_model::{QueryId, SessionId};
 
 pub(crate) use bytes::batch_bytes;
+pub use progress::Progress;
 pub(crate) use run::{Bounds, Run};
 pub use stream::QueryStream;
 

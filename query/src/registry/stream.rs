@@ -4,6 +4,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -11,11 +12,11 @@ use arrow::{
     array::{RecordBatch, RecordBatchOptions},
     datatypes::SchemaRef,
 };
-use datafusion::{error::Result as DfResult, execution::SendableRecordBatchStream};
+use datafusion::{error::Result as DfResult, execution::SendableRecordBatchStream, physical_plan::ExecutionPlan};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use skein_model::QueryId;
 
-use super::{Run, batch_bytes};
+use super::{Progress, Run, batch_bytes};
 use crate::{Error, Result, engine::Slot};
 
 /// The rows of a running query. Dropping it cancels the work.
@@ -29,6 +30,7 @@ pub struct QueryStream {
 
 struct Work {
     rows: SendableRecordBatchStream,
+    plan: Arc<dyn ExecutionPlan>,
     slot: Slot,
     /// Waits for another slot, when that one went to another statement while the client read nothing.
     resuming: Option<BoxFuture<'static, Slot>>,
@@ -38,7 +40,7 @@ impl Work {
     /// Whether it may work; a client that rested may have to wait.
     fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.resuming.is_none() {
-            self.resuming = self.slot.resume().map(FutureExt::boxed);
+            self.resuming = self.slot.resume();
         }
         if let Some(resuming) = &mut self.resuming {
             self.slot = ready!(resuming.poll_unpin(cx));
@@ -49,9 +51,15 @@ impl Work {
 }
 
 impl QueryStream {
-    pub(crate) fn new(schema: SchemaRef, rows: SendableRecordBatchStream, run: Run, slot: Slot) -> Self {
+    pub(crate) fn new(
+        schema: SchemaRef,
+        rows: SendableRecordBatchStream,
+        plan: Arc<dyn ExecutionPlan>,
+        run: Run,
+        slot: Slot,
+    ) -> Self {
         let stop = run.stopped().boxed();
-        Self { schema, run, stop, work: Some(Work { rows, slot, resuming: None }) }
+        Self { schema, run, stop, work: Some(Work { rows, plan, slot, resuming: None }) }
     }
 
     /// The schema every batch has.
@@ -62,6 +70,11 @@ impl QueryStream {
     /// The run's id, as in `system.queries`.
     pub fn query_id(&self) -> QueryId {
         self.run.id()
+    }
+
+    /// How far it is; `None` when it has ended. Stays good while the stream is read elsewhere.
+    pub fn progress(&self) -> Option<Progress> {
+        self.work.as_ref().map(|work| Progress::of(&work.plan))
     }
 
     fn item(&mut self, next: std::thread::Result<Option<DfResult<RecordBatch>>>) -> Option<Result<RecordBatch>> {

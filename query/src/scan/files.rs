@@ -24,6 +24,7 @@ use skein_model::{DatasetId, FileId, Version};
 use super::{
     HotCache,
     hot::WholeFile,
+    part::Extent,
     reader::{DataFileId, SmallFiles},
     statistics,
 };
@@ -42,6 +43,8 @@ pub(crate) struct SnapshotFiles {
     pub(super) ids: Vec<Option<i32>>,
     /// Of all files together.
     pub(super) statistics: Statistics,
+    /// How large each is.
+    pub(super) extents: Vec<Extent>,
     /// All files in groups, for the first number of partitions that was asked for (which is the server's).
     groups: OnceLock<(usize, Vec<FileGroup>)>,
 }
@@ -63,7 +66,9 @@ impl SnapshotFiles {
             })
             .collect();
         let statistics = merge(&files, &schema)?;
-        Ok(Self { schema, files, ids, statistics, groups: OnceLock::new() })
+        let extents = snapshot.files.iter();
+        let extents = extents.map(|file| Extent { bytes: file.bytes, row_groups: file.row_groups.into() }).collect();
+        Ok(Self { schema, files, ids, statistics, extents, groups: OnceLock::new() })
     }
 
     /// All files, in at most `partitions` groups of about the same size. Large files are cut where they are larger than

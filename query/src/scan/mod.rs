@@ -3,6 +3,7 @@
 mod files;
 mod hot;
 mod parquet;
+mod part;
 mod pruning;
 mod reader;
 mod statistics;

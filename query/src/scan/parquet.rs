@@ -30,7 +30,7 @@ pub(super) struct ParquetScan {
 
 /// What is read of them.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct Read {
     pub(super) groups: Vec<FileGroup>,
     pub(super) statistics: Statistics,
     pub(super) projection: Option<Vec<usize>>,
@@ -40,7 +40,7 @@ pub(super) struct Part {
 }
 
 impl ParquetScan {
-    pub(super) fn plan(&self, part: Part) -> DfResult<Arc<dyn ExecutionPlan>> {
+    pub(super) fn plan(&self, part: Read) -> DfResult<Arc<dyn ExecutionPlan>> {
         let url = ObjectStoreUrl::parse(self.dataset.bucket().store_url())?;
         let cached = CachedParquetFileReaderFactory::new(
             self.runtime.object_store(&url)?,

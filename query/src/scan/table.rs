@@ -1,12 +1,12 @@
 //! A dataset at one version, as DataFusion sees it.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
-    common::{Statistics, config::TableParquetOptions, project_schema},
+    common::{Statistics, config::TableParquetOptions, project_schema, stats::Precision},
     datasource::{listing::PartitionedFile, physical_plan::FileGroup},
     error::Result as DfResult,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
@@ -18,25 +18,45 @@ use super::{
     HotCache, SnapshotCache,
     files::{self, SnapshotFiles},
     hot::{ColumnKey, HotSource, Loader, Scan, Wanted},
-    parquet::{ParquetScan, Part},
-    pruning,
+    parquet::{ParquetScan, Read},
+    part, pruning,
     reader::SmallFiles,
 };
 
 /// One snapshot of a dataset.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SnapshotTable {
     dataset: Dataset,
     files: Arc<SnapshotFiles>,
     small_files: SmallFiles,
     hot: HotCache,
+    /// Only this stretch of its files.
+    part: Option<Range<u64>>,
 }
 
 impl SnapshotTable {
     pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
         let files = cache.get(&dataset, snapshot)?;
         cache.hot.saw(dataset.id(), snapshot);
-        Ok(Self { dataset, files, small_files: cache.small_files.clone(), hot: cache.hot.clone() })
+        Ok(Self { dataset, files, small_files: cache.small_files.clone(), hot: cache.hot.clone(), part: None })
+    }
+
+    /// Only the rows in a stretch of its files, laid end to end. Read in order, in one partition.
+    pub(crate) fn part(&self, stretch: Range<u64>) -> Self {
+        Self { part: Some(stretch), ..self.clone() }
+    }
+
+    /// At most `count` stretches of about the same size that are all of it.
+    pub(crate) fn cut(&self, count: usize) -> Vec<Range<u64>> {
+        part::cut(&self.files.extents, count)
+    }
+
+    /// How many rows it has, where that is known exactly.
+    pub(crate) fn rows(&self) -> Option<usize> {
+        match self.files.statistics.num_rows {
+            Precision::Exact(rows) => Some(rows),
+            _ => None,
+        }
     }
 
     /// Bytes of all its files.
@@ -54,6 +74,13 @@ impl SnapshotTable {
         let partitions = state.config().target_partitions();
         let min_bytes = state.config_options().optimizer.repartition_file_min_size;
         let all = &self.files;
+        if let Some(stretch) = &self.part {
+            let some = part::slice(&all.files, stretch);
+            let some = if filters.is_empty() { some } else { pruning::prune(&some, &all.schema, filters, state)? };
+            // Row groups are read in their order; how many rows lie in the stretch is not known.
+            let statistics = files::merge(&some, &all.schema)?.to_inexact();
+            return Ok((vec![FileGroup::new(some)], statistics));
+        }
         if filters.is_empty() {
             return match limit {
                 None => Ok((all.groups(partitions, min_bytes), all.statistics.clone())),
@@ -90,7 +117,7 @@ impl SnapshotTable {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let choosing = !filters.is_empty();
-        self.parquet(state).plan(Part { groups, statistics, projection, limit, choosing })
+        self.parquet(state).plan(Read { groups, statistics, projection, limit, choosing })
     }
 
     fn parquet(&self, state: &dyn Session) -> ParquetScan {
@@ -132,6 +159,9 @@ impl SnapshotTable {
         let columns = projection.map_or_else(|| (0..self.files.ids.len()).collect(), <[usize]>::to_vec);
         let Some(keys) = self.column_keys(&columns).filter(|keys| !keys.is_empty()) else { return Ok(None) };
         let files = match (filters.is_empty(), limit) {
+            _ if self.part.is_some() => {
+                self.part.iter().flat_map(|part| part::slice(&self.files.files, part)).collect()
+            }
             (true, None) => self.files.files.clone(),
             (true, Some(limit)) => enough_for(&self.files.files, limit),
             (false, _) => pruning::prune(&self.files.files, &self.files.schema, filters, state)?,
@@ -142,7 +172,8 @@ impl SnapshotTable {
             let columns = columns.iter().copied().zip(keys).collect();
             self.loader(state).spawn(Wanted { dataset, files: cold.clone(), columns });
         }
-        if hot.is_empty() {
+        // The rows of a part come in their order.
+        if hot.is_empty() || (self.part.is_some() && !cold.is_empty()) {
             return Ok(None);
         }
         let projected = project_schema(&self.files.schema, Some(&columns))?;
@@ -157,7 +188,7 @@ impl SnapshotTable {
         let statistics = files::merge(&cold, &self.files.schema)?;
         let groups = files::group(cold, partitions, state.config_options().optimizer.repartition_file_min_size);
         let choosing = !filters.is_empty();
-        let cold = self.parquet(state).plan(Part { groups, statistics, projection: Some(columns), limit, choosing })?;
+        let cold = self.parquet(state).plan(Read { groups, statistics, projection: Some(columns), limit, choosing })?;
         let both = UnionExec::try_new(vec![hot, cold])?;
         // A plan for one core has nobody who would bring the two together.
         Ok(Some(if partitions == 1 { Arc::new(CoalescePartitionsExec::new(both)) } else { both }))
@@ -167,7 +198,7 @@ impl SnapshotTable {
         let scan = self.parquet(state);
         let reader = move |group, statistics, projection| {
             let part =
-                Part { groups: vec![group], statistics, projection: Some(projection), limit: None, choosing: false };
+                Read { groups: vec![group], statistics, projection: Some(projection), limit: None, choosing: false };
             scan.plan(part)
         };
         Loader {

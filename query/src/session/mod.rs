@@ -1,5 +1,6 @@
 //! A client's session.
 
+mod delivery;
 mod limits;
 mod options;
 mod planning;
@@ -29,6 +30,7 @@ use skein_model::{Principal, SYSTEM_SCHEMA, SessionId, TableName};
 use self::{options::Options, temp::TempTables};
 use crate::{Engine, Pins, Result, SessionInfo, plan::BulkContexts, registry::Bounds, system};
 
+pub use delivery::{Compression, Delivery};
 pub(crate) use temp::TEMP_SCHEMA;
 pub use temp::TempMode;
 
@@ -173,7 +175,7 @@ impl Session {
         &self.engine
     }
 
-    /// Sets an option: `catalog`, `schema`, `timezone`, `encoding`, or any `datafusion.*` setting that is not the server's.
+    /// Sets an option: `catalog`, `schema`, `timezone`, one of [`Delivery::KEYS`], or any `datafusion.*` setting that is not the server's.
     ///
     /// # Errors
     /// `InvalidInput` for an unknown option or a value it does not take, `PermissionDenied` for the server's settings.
@@ -204,15 +206,26 @@ impl Session {
         Ok(())
     }
 
-    /// The session's own options (`catalog`, `schema`, `timezone`, `encoding`) with their current values.
+    /// The session's own options (`catalog`, `schema`, `timezone`, and those of [`Delivery`]) with their current values.
     pub fn options(&self) -> BTreeMap<String, String> {
         let settings = self.settings.read();
         settings.options.list(settings.core.state.config())
     }
 
+    /// Whether there is an option of this name, also one that a client may not set.
+    pub fn has_option(&self, key: &str) -> bool {
+        let settings = self.settings.read();
+        settings.options.has(key, settings.core.state.config())
+    }
+
     /// The current value of one option.
     pub fn option(&self, key: &str) -> Option<String> {
         self.options().remove(&key.to_lowercase())
+    }
+
+    /// How its rows are sent, unless a call says otherwise.
+    pub fn delivery(&self) -> Delivery {
+        self.settings.read().options.delivery.clone()
     }
 
     /// The schema that bare names refer to.
@@ -222,7 +235,7 @@ impl Session {
 
     /// Whether the engine's view types are sent to this session as they are.
     pub(crate) fn sends_views(&self) -> bool {
-        self.option("encoding").as_deref() == Some("fast")
+        self.settings.read().options.delivery.fast
     }
 
     /// The schema in which a table's rows come out of the engine: strings and bytes of datasets are views, as in [`Plan::schema`](crate::Plan::schema).

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use datafusion::{common::config::ConfigField, prelude::SessionConfig};
 use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA};
 
-use super::limits::{self, Limits, MemoryLimit, TimeLimit};
+use super::{
+    Delivery,
+    limits::{self, Limits, MemoryLimit, TimeLimit},
+};
 use crate::{Error, Result};
 
 /// DataFusion's settings that a client may change.
@@ -30,20 +33,17 @@ const BOUNDED: [(&str, u64); 3] = [
 ];
 const TIMEZONE_SETTING: &str = "datafusion.execution.time_zone";
 
-/// What `encoding` can be.
-const ENCODINGS: [&str; 2] = ["default", "fast"];
-
 /// Our own options.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
     pub(super) schema: String,
-    encoding: String,
+    pub(super) delivery: Delivery,
     pub(super) limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { schema: DEFAULT_SCHEMA.to_owned(), encoding: ENCODINGS[0].to_owned(), limits: Limits::default() }
+        Self { schema: DEFAULT_SCHEMA.to_owned(), delivery: Delivery::default(), limits: Limits::default() }
     }
 }
 
@@ -62,11 +62,7 @@ impl Options {
                 value.clone_into(&mut self.schema);
                 Ok(false)
             }
-            "encoding" if ENCODINGS.contains(&value) => {
-                value.clone_into(&mut self.encoding);
-                Ok(false)
-            }
-            "encoding" => Err(Error::Invalid(format!("encoding '{value}' is unknown; use default or fast"))),
+            key if Delivery::KEYS.contains(&key) => self.delivery.set(key, value).map(|()| false),
             "memory_limit" => {
                 self.limits.memory = MemoryLimit::read(value)?;
                 Ok(false)
@@ -81,7 +77,8 @@ impl Options {
                 Err(Error::Denied(format!("'{setting}' belongs to the server's configuration")))
             }
             _ => Err(Error::Invalid(format!(
-                "option '{key}' is unknown; there are catalog, schema, timezone, encoding, memory_limit, statement_timeout and datafusion.* (SHOW ALL lists them)"
+                "option '{key}' is unknown; there are catalog, schema, timezone, memory_limit, statement_timeout, {} and datafusion.* (SHOW ALL lists them)",
+                Delivery::KEYS.join(", ")
             ))),
         }
     }
@@ -96,10 +93,7 @@ impl Options {
                 self.schema = fresh.schema;
                 Ok(false)
             }
-            "encoding" => {
-                self.encoding = fresh.encoding;
-                Ok(false)
-            }
+            key if self.delivery.reset(key) => Ok(false),
             "memory_limit" => {
                 self.limits.memory = None;
                 Ok(false)
@@ -114,17 +108,26 @@ impl Options {
         }
     }
 
+    /// Whether there is an option of this name, also one that a client may not set.
+    pub(super) fn has(&self, key: &str, config: &SessionConfig) -> bool {
+        let key = key.to_lowercase();
+        matches!(key.as_str(), "search_path" | "time_zone" | "time.zone")
+            || self.list(config).contains_key(&key)
+            || config.options().entries().iter().any(|entry| entry.key == key)
+    }
+
     /// All of our own options.
     pub(super) fn list(&self, config: &SessionConfig) -> BTreeMap<String, String> {
         let zone = config.options().execution.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
-        BTreeMap::from([
+        let mut options = self.delivery.list();
+        options.extend([
             ("catalog".to_owned(), DEFAULT_CATALOG.to_owned()),
             ("schema".to_owned(), self.schema.clone()),
-            ("encoding".to_owned(), self.encoding.clone()),
             ("timezone".to_owned(), zone),
             ("memory_limit".to_owned(), limits::show(self.limits.memory)),
             ("statement_timeout".to_owned(), limits::show(self.limits.time)),
-        ])
+        ]);
+        options
     }
 }
 
@@ -187,6 +190,8 @@ mod tests {
         }
         let denied = options.set("datafusion.catalog.location", "/", &mut config).unwrap_err();
         assert_eq!(denied.kind(), ErrorKind::PermissionDenied);
+        assert!(options.has("Schema", &config) && options.has("datafusion.catalog.location", &config));
+        assert!(options.has("partitions", &config) && !options.has("nonsense", &config));
         assert!(options.reset("datafusion.execution.batch_size", &mut config, &SessionConfig::new()).unwrap());
         assert_eq!(config.batch_size(), 8192);
     }

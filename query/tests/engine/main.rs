@@ -9,6 +9,7 @@ mod limits;
 mod metadata;
 mod names;
 mod parameters;
+mod parts;
 mod refused;
 mod reuse;
 mod scan;

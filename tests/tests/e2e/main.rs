@@ -16,6 +16,7 @@ mod lifecycle;
 mod login;
 mod otlp;
 mod panics;
+mod partitions;
 mod query;
 mod sessions;
 mod slt;

@@ -129,5 +129,5 @@ impl HotCache {
 pub(super) struct WholeFile(pub FileId);
 
 fn file_id(file: &PartitionedFile) -> Option<FileId> {
-    file.extension::<WholeFile>().map(|id| id.0)
+    file.extension::<WholeFile>().filter(|_| file.range.is_none()).map(|id| id.0)
 }

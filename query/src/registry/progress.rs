@@ -1,0 +1,46 @@
+//! How far a running query is.
+
+use std::sync::{Arc, Weak};
+
+use datafusion::physical_plan::ExecutionPlan;
+
+/// How far a running query is: what its scans have read of what they will read. What comes after them is not foreseen.
+#[derive(Debug, Clone)]
+pub struct Progress(Weak<dyn ExecutionPlan>);
+
+/// Rows.
+#[derive(Debug, Default, Clone, Copy)]
+struct Scanned {
+    read: usize,
+    of: usize,
+}
+
+impl Progress {
+    pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+        Self(Arc::downgrade(plan))
+    }
+
+    /// From 0 to 1; `None` when it reads something of which it is not known how large it is, or has ended.
+    pub fn fraction(&self) -> Option<f64> {
+        let plan = self.0.upgrade()?;
+        let mut scanned = Scanned::default();
+        look(plan.as_ref(), &mut scanned)?;
+        // Counts of rows are far from where doubles have gaps that matter.
+        #[allow(clippy::cast_precision_loss)]
+        let fraction = |Scanned { read, of }: Scanned| read.min(of) as f64 / of as f64;
+        (scanned.of > 0).then(|| fraction(scanned))
+    }
+}
+
+fn look(plan: &dyn ExecutionPlan, scanned: &mut Scanned) -> Option<()> {
+    let children = plan.children();
+    if children.is_empty() {
+        let of = *plan.partition_statistics(None).ok()?.num_rows.get_value()?;
+        let read = plan.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or(0);
+        scanned.of += of;
+        // A filter within the scan can leave less than was foreseen, never more.
+        scanned.read += read.min(of);
+        return Some(());
+    }
+    children.into_iter().try_for_each(|child| look(child.as_ref(), scanned))
+}

@@ -1,0 +1,182 @@
+"""Results in several endpoints, message encodings and session options, as Python clients ask for them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import adbc_driver_flightsql
+import adbc_driver_flightsql.dbapi
+import adbc_driver_manager
+import pyarrow as pa
+import pyarrow.flight as fl
+import pytest
+from adbc_driver_manager.dbapi import Connection
+from support import wire
+from support.server import Server
+from support.wire import field
+
+ROWS = 60_000
+HEADER = adbc_driver_flightsql.DatabaseOptions.RPC_CALL_HEADER_PREFIX.value
+
+READ_ELSEWHERE = """
+import base64, json, sys
+import adbc_driver_flightsql.dbapi
+url, partition = sys.argv[1], base64.b64decode(sys.argv[2])
+with adbc_driver_flightsql.dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+    cursor.adbc_read_partition(partition)
+    print(json.dumps(cursor.fetch_arrow_table().column("a").to_pylist()))
+"""
+
+
+@pytest.fixture(scope="module")
+def parts(server: Server) -> str:
+    """A table of three files."""
+    with adbc_driver_flightsql.dbapi.connect(server.url, autocommit=True) as connection, connection.cursor() as cursor:
+        for start in range(0, ROWS, ROWS // 3):
+            numbers = range(start, start + ROWS // 3)
+            rows = pa.table({"a": list(numbers), "s": [f"row {n}" for n in numbers]})
+            cursor.adbc_ingest("in_parts", rows, mode="create_append")
+    return "in_parts"
+
+
+def connect(server: Server, **headers: str) -> Connection:
+    options = {f"{HEADER}x-skein-{name}": value for name, value in headers.items()}
+    return adbc_driver_flightsql.dbapi.connect(server.url, db_kwargs=options, autocommit=True)
+
+
+def test_partitions_are_read_by_other_processes(server: Server, parts: str) -> None:
+    import base64
+
+    with connect(server, partitions="3") as connection, connection.cursor() as cursor:
+        partitions, schema = cursor.adbc_execute_partitions(f"SELECT a FROM {parts}")
+        assert len(partitions) == 3 and schema.names == ["a"]
+        # What comes later is in none of them.
+        cursor.execute(f"INSERT INTO {parts} VALUES (-1, 'late')")
+
+    def read(partition: bytes) -> list[int]:
+        arguments = [sys.executable, "-c", READ_ELSEWHERE, server.url, base64.b64encode(partition).decode()]
+        return json.loads(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+
+    with ThreadPoolExecutor(3) as pool:
+        read_rows = list(pool.map(read, partitions))
+    with connect(server) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {parts}_again AS SELECT * FROM {parts} WHERE a >= 0")
+        cursor.execute(f"DROP TABLE {parts}_again")
+    assert all(read_rows), "a partition is empty"
+    assert sum(read_rows, []) == list(range(ROWS))
+
+
+def test_adbc_reads_all_endpoints_in_order(server: Server, parts: str) -> None:
+    with connect(server, partitions="3") as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT a FROM {parts} WHERE a >= ?", (10,))
+        assert cursor.fetch_arrow_table().column("a").to_pylist() == list(range(10, ROWS))
+
+
+def test_adbc_polls_a_long_query(server: Server, parts: str) -> None:
+    with connect(server) as connection, connection.cursor() as cursor:
+        statement = cursor.adbc_statement
+        statement.set_options(**{adbc_driver_manager.StatementOptions.INCREMENTAL.value: "true"})
+        sql = f"SELECT count(*) AS n FROM {parts} AS x, {parts} AS y WHERE x.a % 2000 = y.a % 2000 AND x.a >= 0 AND y.a >= 0"
+        statement.set_sql_query(sql)
+        found: list[bytes] = []
+        while True:
+            partitions, _, _ = statement.execute_partitions()
+            found += partitions
+            if not partitions:
+                break
+        assert len(found) == 1
+        cursor.adbc_read_partition(found[0])
+        assert cursor.fetch_arrow_table().to_pylist() == [{"n": ROWS * 30}]
+
+
+def test_pyarrow_asks_by_header(flight: fl.FlightClient, parts: str) -> None:
+    descriptor = fl.FlightDescriptor.for_path(parts)
+    assert len(flight.get_flight_info(descriptor).endpoints) == 1, "one, for programs that read the first only"
+    options = fl.FlightCallOptions(headers=[(b"x-skein-partitions", b"4")])
+    info = flight.get_flight_info(descriptor, options)
+    assert len(info.endpoints) > 1 and info.ordered and info.total_records >= ROWS
+    read = [flight.do_get(endpoint.ticket).read_all() for endpoint in info.endpoints]
+    table = pa.concat_tables(read)
+    assert table.num_rows == info.total_records
+    assert table.filter(pa.compute.greater_equal(table.column("a"), 0)).column("a").to_pylist() == list(range(ROWS))
+
+
+def test_a_bad_header_says_what_would_be_right(flight: fl.FlightClient, parts: str) -> None:
+    options = fl.FlightCallOptions(headers=[(b"x-skein-compression", b"gzip")])
+    with pytest.raises(pa.ArrowInvalid, match="none, lz4 or zstd"):
+        flight.get_flight_info(fl.FlightDescriptor.for_path(parts), options)
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+@pytest.mark.parametrize("encoding", ["default", "fast"])
+def test_encodings_arrive_as_announced(server: Server, parts: str, compression: str, encoding: str) -> None:
+    headers = {"compression": compression, "encoding": encoding, "message-rows": "1000"}
+    with connect(server, **headers) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT s, a FROM {parts} WHERE a >= 0 ORDER BY a")
+        reader = cursor.fetch_record_batch()
+        assert reader.schema.field("s").type == (pa.string_view() if encoding == "fast" else pa.string())
+        table = reader.read_all()
+        assert max(chunk.num_rows for chunk in table.to_batches()) <= 1000
+    assert table.column("a").to_pylist() == list(range(ROWS))
+    assert table.column("s").to_pylist() == [f"row {n}" for n in range(ROWS)]
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_compressed_bodies_are_smaller(flight: fl.FlightClient, parts: str, compression: str) -> None:
+    ticket = fl.Ticket(f"SELECT s FROM {parts} ORDER BY a".encode())
+    options = fl.FlightCallOptions(headers=[(b"x-skein-compression", compression.encode())])
+    assert flight.do_get(ticket, options).read_all() == flight.do_get(ticket).read_all()
+
+
+def set_options(flight: fl.FlightClient, options: dict[str, bytes]) -> dict[str, int]:
+    """SetSessionOptions with values as SessionOptionValue messages; the errors, by option."""
+    body = b"".join(field(1, field(1, name) + field(2, value)) for name, value in options.items())
+    (answer,) = flight.do_action(fl.Action("SetSessionOptions", body))
+    errors = {}
+    for entry in wire.fields(answer.body.to_pybytes()).get(1, []):
+        parsed = wire.fields(entry)
+        errors[parsed[1][0].decode()] = wire.fields(parsed[2][0])[1][0]
+    return errors
+
+
+def test_each_session_option_is_answered_for(flight: fl.FlightClient) -> None:
+    invalid_name, invalid_value, error = 1, 2, 3
+    errors = set_options(
+        flight,
+        {
+            "timezone": field(1, "Europe/Berlin"),
+            "partitions": field(1, "2"),
+            "encoding": field(1, "quick"),
+            "catalog": field(1, "elsewhere"),
+            "colour": field(1, "red"),
+            "datafusion.execution.batch_size": field(1, "no number"),
+            "datafusion.catalog.location": field(1, "/"),
+        },
+    )
+    assert errors == {
+        "encoding": invalid_value,
+        "catalog": invalid_value,
+        "colour": invalid_name,
+        "datafusion.execution.batch_size": invalid_value,
+        "datafusion.catalog.location": error,
+    }
+    (answer,) = flight.do_action(fl.Action("GetSessionOptions", b""))
+    assert b"Europe/Berlin" in answer.body.to_pybytes()
+    # A value that is not there unsets the option.
+    assert set_options(flight, {"timezone": b"", "partitions": b""}) == {}
+    (answer,) = flight.do_action(fl.Action("GetSessionOptions", b""))
+    assert b"Europe/Berlin" not in answer.body.to_pybytes()
+
+
+def test_adbc_sets_session_options(server: Server, parts: str) -> None:
+    with connect(server) as connection:
+        prefix = adbc_driver_flightsql.ConnectionOptions.OPTION_SESSION_OPTION_PREFIX.value
+        connection.adbc_connection.set_options(**{f"{prefix}partitions": "3"})
+        with connection.cursor() as cursor:
+            partitions, _ = cursor.adbc_execute_partitions(f"SELECT a FROM {parts}")
+            assert len(partitions) == 3
+        with pytest.raises(adbc_driver_manager.Error):
+            connection.adbc_connection.set_options(**{f"{prefix}partitions": "many"})
