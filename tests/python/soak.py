@@ -1,8 +1,9 @@
 """Mixed load on one server for a while: what it holds must not grow. `make soak` runs it; DURATION is in seconds (default: 30 minutes).
 
 Clients ingest, query, cancel, go away in the middle of streams, create and drop tables, and collect garbage, all at once. Every few seconds the
-server's resident memory, file descriptors and files on disk are read, and how long it takes to list all snapshots. The last quarter of
-the time is then compared with the second one, when everything has warmed up.
+server's resident memory and file descriptors are read, and how many files and snapshots it lists and how long that takes. The last quarter of
+the time is then compared with the second one, when everything has warmed up. Caches (256 MiB of footers, 64 MiB of small files) fill meanwhile: a run of
+less than half an hour shows that, too. Files that nothing refers to stay on the disk for an hour at least, so those are shown and not compared.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ ENV = {
     "SKEIN__QUERY__MEMORY": "256MiB",
     "SKEIN__QUERY__STATEMENT_TIMEOUT": "60s",
     "SKEIN__INGEST__MEMORY": "64MiB",
-    "SKEIN__CATALOG__GC_GRACE": "60s",
+    "SKEIN__CATALOG__GC_GRACE": "1h",
     "SKEIN__TELEMETRY__LEVEL": "warn",
 }
 SLOW = b"SELECT a.value AS soak FROM generate_series(1, 1000000) a CROSS JOIN generate_series(1, 1000000) b"
@@ -49,6 +50,7 @@ class Sample:
     rss: int
     descriptors: int
     files: int
+    on_disk: int
     listing: float
 
 
@@ -175,10 +177,11 @@ def sample(load: Load, began: float) -> Sample:
     rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) * 1024
     with load.client() as client:
         start = time.perf_counter()
-        sql(client, "SELECT count(*), max(version) FROM system.snapshots")
+        (row,) = sql(client, "SELECT count(*) AS n FROM system.snapshots").to_pylist()
         listing = time.perf_counter() - start
-    files = sum(len(names) for _, _, names in os.walk(load.server.data))
-    return Sample(time.monotonic() - began, rss, len(os.listdir(f"/proc/{pid}/fd")), files, listing)
+        (live,) = sql(client, "SELECT count(*) AS n FROM system.files").to_pylist()
+    on_disk = sum(len(names) for _, _, names in os.walk(load.server.data))
+    return Sample(time.monotonic() - began, rss, len(os.listdir(f"/proc/{pid}/fd")), row["n"] + live["n"], on_disk, listing)
 
 
 def quarter(samples: list[Sample], which: int, value: Callable[[Sample], float]) -> float:
@@ -220,7 +223,7 @@ def main() -> int:
             if len(samples) % 20 == 0:
                 last = samples[-1]
                 print(
-                    f"{last.seconds:6.0f} s  {last.rss >> 20:5d} MiB  {last.descriptors:4d} fds  {last.files:6d} files  listing {last.listing * 1e3:6.1f} ms",
+                    f"{last.seconds:6.0f} s  {last.rss >> 20:5d} MiB  {last.descriptors:4d} fds  {last.files:6d} files and snapshots ({last.on_disk} on disk)  listing {last.listing * 1e3:6.1f} ms",
                     flush=True,
                 )
         load.stop.set()
@@ -232,14 +235,14 @@ def main() -> int:
     problems = [f"unexpected: {wrong}" for wrong in sorted(set(load.wrong))[:10]]
     problems += [] if alive else ["the server ended"]
     problems += [f"still running: {name}" for name in left]
-    checks: list[tuple[str, Callable[[Sample], float], float, float, float]] = [
-        # name, value, factor allowed, and beyond it, scale for print
-        ("resident memory, MiB", lambda s: s.rss / 2**20, 1.15, 48, 1),
-        ("file descriptors", lambda s: s.descriptors, 1.1, 20, 1),
-        ("files on disk", lambda s: s.files, 1.5, 400, 1),
-        ("listing of snapshots, ms", lambda s: s.listing * 1e3, 1.5, 200, 1),
+    checks: list[tuple[str, Callable[[Sample], float], float, float]] = [
+        # name, value, factor allowed, and beyond it
+        ("resident memory, MiB", lambda s: s.rss / 2**20, 1.15, 48),
+        ("file descriptors", lambda s: s.descriptors, 1.1, 20),
+        ("files and snapshots listed", lambda s: s.files, 1.5, 200),
+        ("listing of snapshots, ms", lambda s: s.listing * 1e3, 1.5, 200),
     ]
-    for name, value, factor, beyond, _ in checks:
+    for name, value, factor, beyond in checks:
         early, late = quarter(samples, 1, value), quarter(samples, 3, value)
         print(f"{name}: {early:.1f} in the second quarter, {late:.1f} in the last")
         if late > early * factor + beyond:

@@ -166,7 +166,7 @@ async fn a_reader_that_rests_holds_nobody_up_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_join_that_does_not_fit_sorts_and_spills() {
-    let config = EngineConfig { memory_bytes: 64 << 20, memory_per_statement: 48 << 20, ..config() };
+    let config = EngineConfig { memory_bytes: 112 << 20, memory_per_statement: 90 << 20, ..config() };
     let fixture = Fixture::local_with(config).await;
     fixture
         .update(
