@@ -1,4 +1,7 @@
-"""`select 1` and a one-row lookup over ADBC against roapi, p50 and p99; and through the Rust client with a prepared statement."""
+"""`select 1` and a one-row lookup over ADBC against roapi, p50 and p99; and through the Rust client with a prepared statement.
+
+A third server gives canned answers (`clients/rust/examples/canned_answers.rs`): what `select 1` costs when the server does nothing, which is
+the client's share and the least that any server can reach."""
 
 from __future__ import annotations
 
@@ -64,6 +67,16 @@ def roapi():
         yield connection
 
 
+@contextlib.contextmanager
+def canned_answers():
+    import adbc_driver_flightsql.dbapi as adbc
+
+    port = free_port()
+    binary = pathlib.Path(skein_binary()).parent / "examples" / "canned_answers"
+    with process([str(binary), f"127.0.0.1:{port}"], port), adbc.connect(f"grpc://127.0.0.1:{port}", autocommit=True) as connection:
+        yield connection
+
+
 def rust_client(uri: str, sql: str) -> dict:
     """Milliseconds per prepared execution, from the Rust client's example program."""
     binary = pathlib.Path(skein_binary()).parent / "examples" / "prepared_latency"
@@ -75,8 +88,8 @@ def main() -> None:
     with skein() as server, server.connect() as connection:
         with connection.cursor() as cursor:
             cursor.adbc_ingest("lookup", table(), mode="create")
-        with roapi() as peer:
-            both = {"skein": connection, "roapi": peer}
+        with roapi() as peer, canned_answers() as canned:
+            both = {"skein": connection, "roapi": peer, "canned": canned}
             measured = {name: latencies(both, sql) for name, sql in STATEMENTS.items()}
         rust = {name: rust_client(server.uri, sql) for name, sql in STATEMENTS.items()}
     for name, times in measured.items():
@@ -84,6 +97,10 @@ def main() -> None:
             report(
                 f"{name} over ADBC, p{percentile}", float(np.percentile(times["skein"], percentile)),
                 float(np.percentile(times["roapi"], percentile)), "ms", "<= 0.8", peer_name="roapi over ADBC",
+            )
+            report(
+                f"{name} over ADBC, canned answers, p{percentile}", float(np.percentile(times["canned"], percentile)),
+                float(np.percentile(times["roapi"], percentile)), "ms", "", peer_name="roapi over ADBC",
             )
         report(
             f"{name}, Rust client, prepared, p50", rust[name]["p50"], float(np.percentile(times["skein"], 50)), "ms", "< 0.3",

@@ -124,14 +124,18 @@ impl fmt::Display for Action {
     }
 }
 
+impl Action {
+    /// The action of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|action| action.name() == name)
+    }
+}
+
 impl FromStr for Action {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|action| action.name() == name)
+        Self::from_name(name)
             .ok_or_else(|| Error::UnknownAction { name: name.chars().take(100).collect(), nearest: nearest(name) })
     }
 }

@@ -81,3 +81,18 @@ def test_a_configuration_of_object_stores_md(tmp_path: Path, line: int) -> None:
         [str(binary()), "config", "check", "--config", "skein.toml"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert run.returncode == 0, f"docs/object-stores.md:{line}\n{run.stdout}{run.stderr}"
+
+
+def test_compatibility_md_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "compatibility.md").read_text()
+    python = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
+    rust = re.findall(r"`(e2e|flow)::(\w+)::(\w+)`", text)
+    assert len(python) > 30 and len(rust) > 10
+    for file, name in python:
+        assert f"def {name}(" in (ROOT / "tests" / "python" / file).read_text(), f"{file}::{name}"
+    folders = {"e2e": ROOT / "tests" / "tests" / "e2e", "flow": ROOT / "flight-sql" / "tests" / "flow"}
+    for suite, module, name in rust:
+        assert f"fn {name}(" in (folders[suite] / f"{module}.rs").read_text(), f"{suite}::{module}::{name}"
+    numbered = {int(number) for number in re.findall(r"^(\d+)\. `", text, re.M)}
+    cells = {int(cell) for line in text.splitlines() if line.startswith("|") for cell in re.findall(r"\| (\d+)(?= \|)", line)}
+    assert numbered == cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import adbc_driver_flightsql
 import adbc_driver_flightsql.dbapi
 import adbc_driver_manager
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.flight as fl
 import pytest
 from adbc_driver_manager.dbapi import Connection
@@ -48,8 +51,6 @@ def connect(server: Server, **headers: str) -> Connection:
 
 
 def test_partitions_are_read_by_other_processes(server: Server, parts: str) -> None:
-    import base64
-
     with connect(server, partitions="3") as connection, connection.cursor() as cursor:
         partitions, schema = cursor.adbc_execute_partitions(f"SELECT a FROM {parts}")
         assert len(partitions) == 3 and schema.names == ["a"]
@@ -62,9 +63,6 @@ def test_partitions_are_read_by_other_processes(server: Server, parts: str) -> N
 
     with ThreadPoolExecutor(3) as pool:
         read_rows = list(pool.map(read, partitions))
-    with connect(server) as connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE TABLE {parts}_again AS SELECT * FROM {parts} WHERE a >= 0")
-        cursor.execute(f"DROP TABLE {parts}_again")
     assert all(read_rows), "a partition is empty"
     assert sum(read_rows, []) == list(range(ROWS))
 
@@ -180,3 +178,47 @@ def test_adbc_sets_session_options(server: Server, parts: str) -> None:
             assert len(partitions) == 3
         with pytest.raises(adbc_driver_manager.Error):
             connection.adbc_connection.set_options(**{f"{prefix}partitions": "many"})
+
+
+def test_a_large_table_is_divided_for_adbc_unasked(server: Server, flight: fl.FlightClient, table: str) -> None:
+    rng = np.random.default_rng(7)
+    with connect(server) as connection, connection.cursor() as cursor:
+        sums = []
+        for _ in range(3):
+            # Numbers that do not compress: 32 MiB each.
+            numbers = rng.integers(-(2**62), 2**62, 1 << 22)
+            sums.append(int(numbers.sum(dtype=np.int64)))
+            rows = pa.table({"n": numbers})
+            reader = pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches(max_chunksize=1 << 18))
+            cursor.adbc_ingest(table, reader, mode="create_append")
+        partitions, _ = cursor.adbc_execute_partitions(f"SELECT n FROM {table}")
+        assert len(partitions) == 3
+        cursor.execute(f"SELECT n FROM {table}")
+        whole = cursor.fetch_arrow_table().column("n")
+        ends = [int(np.asarray(whole[start : start + (1 << 22)]).sum(dtype=np.int64)) for start in range(0, 3 << 22, 1 << 22)]
+        assert len(whole) == 3 << 22 and ends == sums, "every row, in the order they came in"
+        # A look-up is one plan.
+        assert len(cursor.adbc_execute_partitions(f"SELECT n FROM {table} WHERE n = 1")[0]) == 1
+    assert len(flight.get_flight_info(fl.FlightDescriptor.for_path(table)).endpoints) == 1
+
+
+def test_sql_sets_how_rows_are_sent(server: Server, parts: str) -> None:
+    with connect(server) as connection, connection.cursor() as cursor:
+        for option, value in [("compression", "zstd"), ("message_bytes", "65536"), ("partitions", "2")]:
+            cursor.execute(f"SET {option} = '{value}'")
+            cursor.execute(f"SHOW {option}")
+            assert cursor.fetchall() == [(option, value)]
+        assert len(cursor.adbc_execute_partitions(f"SELECT s FROM {parts}")[0]) == 2
+        cursor.execute(f"SELECT s, a FROM {parts} WHERE a >= 0 ORDER BY a")
+        batches = cursor.fetch_arrow_table().to_batches()
+        assert len(batches) > 3 and sum(batch.num_rows for batch in batches) == ROWS
+        with pytest.raises(adbc_driver_manager.Error, match="none, lz4 or zstd"):
+            cursor.execute("SET compression = 'brotli'")
+
+
+def test_dictionaries_are_passed_on(server: Server) -> None:
+    for encoding in ["default", "fast"]:
+        with connect(server, encoding=encoding) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT arrow_cast('x', 'Dictionary(Int32, Utf8)') AS d")
+            column = cursor.fetch_arrow_table().column("d")
+            assert column.type == pa.dictionary(pa.int32(), pa.string()) and column.to_pylist() == ["x"]

@@ -222,10 +222,21 @@ def test_statement_update_counts(flight: fl.FlightClient, table: str) -> None:
     assert sql(flight, f"SELECT sum(a) AS s FROM {table}").to_pylist() == [{"s": 6}]
 
 
+def test_a_prepared_update_says_so(flight: fl.FlightClient, table: str) -> None:
+    put(flight, fl.FlightDescriptor.for_path(table), data.small())
+    body = wire.any_message("ActionCreatePreparedStatementRequest", field(1, f"INSERT INTO {table} SELECT * FROM {table}"))
+    (created,) = flight.do_action(fl.Action("CreatePreparedStatement", body))
+    result = wire.unpack(created.body.to_pybytes(), "ActionCreatePreparedStatementResult")
+    assert result[4] == [1] and not result.get(2), "is_update, and no schema of rows"
+    command = wire.command("CommandPreparedStatementUpdate", field(1, result[1][0]))
+    assert put_update(flight, command) == data.small().num_rows
+
+
 def test_prepared_statement(flight: fl.FlightClient) -> None:
     body = wire.any_message("ActionCreatePreparedStatementRequest", field(1, "SELECT $1 + 1 AS a, $2 AS b"))
     (created,) = flight.do_action(fl.Action("CreatePreparedStatement", body))
     result = wire.unpack(created.body.to_pybytes(), "ActionCreatePreparedStatementResult")
+    assert result[4] == [0], "is_update"
     handle = result[1][0]
     parameters = pa.ipc.read_schema(pa.py_buffer(result[3][0]))
     assert len(parameters) == 2

@@ -62,13 +62,13 @@ pub async fn run(
 
 /// Whether an action may change what statements read.
 pub fn may_change(name: &str) -> bool {
-    match Action::from_str(name) {
-        Ok(
+    match Action::from_name(name) {
+        Some(
             Action::QueryCancel | Action::CachePin | Action::CacheUnpin | Action::BucketProbe | Action::DatasetVerify,
         ) => false,
-        Ok(_) => true,
+        Some(_) => true,
         // Those of Flight and Flight SQL are about sessions, queries and prepared statements.
-        Err(_) => false,
+        None => false,
     }
 }
 

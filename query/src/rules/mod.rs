@@ -2,6 +2,7 @@
 //! they are asked for.
 
 mod bounded;
+mod like_escape;
 mod mixed_types;
 mod yielding;
 mod zero;
@@ -22,7 +23,8 @@ use crate::Result;
 pub(crate) fn add(builder: SessionStateBuilder) -> SessionStateBuilder {
     // Ours is asked first.
     let builder = builder.with_expr_planners(vec![Arc::new(mixed_types::Times)]).with_default_features();
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(mixed_types::MixedTypes)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(like_escape::LikeEscape), Arc::new(mixed_types::MixedTypes)];
     rules.extend(Analyzer::new().rules);
     // Once types agree.
     rules.push(Arc::new(zero::NegativeZero));

@@ -1,6 +1,8 @@
 //! What Skein does not do, by name, with what to do instead.
 
-use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement, Visit, Visitor};
 
 use crate::{Error, Result};
 
@@ -46,12 +48,31 @@ fn first_words(statement: &Statement) -> String {
     words.join(" ").to_uppercase()
 }
 
-/// Refuses queries that hide a change, such as `WITH ... DELETE`, or that would make a table, such as `SELECT INTO`.
+/// Refuses queries that hide a change, such as `WITH ... DELETE`, that would make a table, such as `SELECT INTO`, or that ask for what
+/// DataFusion would pass over in silence, such as `SELECT ... FOR UPDATE`; wherever in the query.
 pub(crate) fn check_query(query: &Query) -> Result<()> {
-    if let Some(with) = &query.with {
-        with.cte_tables.iter().try_for_each(|cte| check_query(&cte.query))?;
+    match query.visit(&mut Hidden) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(refusal) => Err(refusal),
     }
-    check_body(&query.body)
+}
+
+struct Hidden;
+
+impl Visitor for Hidden {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        if let Some(lock) = query.locks.first() {
+            let refusal =
+                Error::unsupported(format!("SELECT ... {lock}"), "a query reads one snapshot and locks nothing");
+            return ControlFlow::Break(refusal);
+        }
+        match check_body(&query.body) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(refusal) => ControlFlow::Break(refusal),
+        }
+    }
 }
 
 fn check_body(body: &SetExpr) -> Result<()> {
@@ -66,11 +87,11 @@ fn check_body(body: &SetExpr) -> Result<()> {
         SetExpr::Select(select) if select.into.is_some() => {
             Err(Error::unsupported("SELECT INTO", "use CREATE TABLE ... AS SELECT"))
         }
-        SetExpr::Query(query) => check_query(query),
         SetExpr::SetOperation { left, right, .. } => {
             check_body(left)?;
             check_body(right)
         }
-        SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
+        // Visited by itself.
+        SetExpr::Query(_) | SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
     }
 }

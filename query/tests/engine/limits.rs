@@ -6,7 +6,7 @@ use futures::StreamExt;
 use skein_model::{ErrorKind, Kind};
 use skein_query::{EngineConfig, QueryState};
 
-use crate::support::{Fixture, config};
+use crate::support::{Fixture, config, run};
 
 const ENDLESS: &str = "select v from generate_series(1, 1000000000000) as g(v)";
 
@@ -32,6 +32,32 @@ async fn a_query_is_cancelled_by_id() {
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert!(stream.next().await.is_none());
     assert!(!fixture.engine.cancel(skein_model::QueryId::generate()));
+}
+
+/// On one thread nothing else runs, a cancellation neither, unless a join of few rows that makes many lets it.
+#[tokio::test(flavor = "current_thread")]
+async fn a_join_that_multiplies_lets_others_run() {
+    let config = EngineConfig { target_partitions: 1, ..config() };
+    let fixture = Fixture::memory_with(config).await;
+    let many = "select v % 10 as k from generate_series(1, 60000) as g(v)";
+    for sql in [
+        format!("select count(*) from ({many}) a join ({many}) b on a.k = b.k"),
+        format!("select count(*) from ({many}) a join ({many}) b on a.k + b.k < 15"),
+    ] {
+        let plan = fixture.plan(&sql).await.unwrap();
+        let running = tokio::spawn(async move { run(&plan).await });
+        let id = loop {
+            tokio::task::yield_now().await;
+            if let Some(info) = fixture.engine.queries().into_iter().find(|q| *q.sql == *sql) {
+                break info.id;
+            }
+        };
+        for _ in 0..5 {
+            tokio::task::yield_now().await;
+        }
+        assert!(fixture.engine.cancel(id), "it ran to its end before anybody else had a turn: {sql}");
+        assert_eq!(running.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,3 +75,26 @@ async fn show() {
     assert!(fixture.rows("show datafusion.execution.batch_size").await[0].ends_with("|100"));
     assert!(fixture.error("set datafusion.runtime.memory_limit = '1G'").await.1.contains("server"));
 }
+
+/// Listing names costs the same however many there are; describing columns asks each table once for news; neither reads data.
+#[tokio::test]
+async fn what_information_schema_asks_of_the_bucket() {
+    let mut listed = Vec::new();
+    for tables in [5, 25] {
+        let (fixture, store) = Fixture::counted().await;
+        for n in 0..tables {
+            fixture.update(&format!("create table t{n} as select 1 as a, 'x' as b")).await;
+        }
+        fixture.rows("select count(*) from information_schema.columns").await;
+        store.take_calls();
+        let rows = fixture.rows("select count(*) from information_schema.tables where table_schema = 'public'").await;
+        assert_eq!(rows, [tables.to_string()]);
+        listed.push(store.take_calls().len());
+        let rows = fixture.rows("select count(*) from information_schema.columns where table_schema = 'public'").await;
+        assert_eq!(rows, [(2 * tables).to_string()]);
+        let calls = store.take_calls();
+        assert!(calls.len() <= tables + 10, "{tables} tables: {calls:?}");
+        assert!(calls.iter().all(|call| !call.key.contains("/data/")), "{calls:?}");
+    }
+    assert_eq!(listed[0], listed[1]);
+}

@@ -7,10 +7,11 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use futures::TryStreamExt;
+use object_store::{ObjectStore, memory::InMemory};
 use skein_catalog::{Catalog, CatalogOptions};
 use skein_model::{ErrorKind, Kind, Principal, SessionId};
 use skein_query::{Engine, EngineConfig, Error, Pins, Plan, Session};
-use skein_storage::{Bucket, BucketConfig, Buckets};
+use skein_storage::{Bucket, BucketConfig, Buckets, fault::FaultStore};
 use tempfile::TempDir;
 
 pub(crate) struct Fixture {
@@ -43,6 +44,13 @@ impl Fixture {
 
     pub(crate) async fn memory_with(config: EngineConfig) -> Self {
         Self::over(Bucket::in_memory("main"), None, config).await
+    }
+
+    /// Over a bucket in memory that writes down what is asked of it.
+    pub(crate) async fn counted() -> (Self, Arc<FaultStore>) {
+        let store = FaultStore::new(Arc::new(InMemory::new()));
+        let bucket = Bucket::from_store("main", Arc::clone(&store) as Arc<dyn ObjectStore>);
+        (Self::over(bucket, None, config()).await, store)
     }
 
     async fn over(bucket: Bucket, dir: Option<TempDir>, config: EngineConfig) -> Self {

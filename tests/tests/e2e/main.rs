@@ -19,6 +19,7 @@ mod otlp;
 mod panics;
 mod partitions;
 mod query;
+mod queued;
 mod sessions;
 mod slt;
 mod tickets;
