@@ -6,6 +6,7 @@
 //! hands out a [`QueryStream`] (`registry/`) that is listed in `system.queries` until it ends, fails or is dropped.
 //! Statements that change something are one file each under `statement/` and run through [`Plan::execute_update`].
 
+mod compact;
 mod config;
 mod engine;
 mod error;
@@ -23,6 +24,7 @@ mod statement;
 mod suggest;
 mod system;
 
+pub use compact::Compacted;
 pub use config::EngineConfig;
 pub use engine::Engine;
 pub use error::{Error, Result};

@@ -169,6 +169,30 @@ def test_updates_give_counts(adbc: Connection, table: str) -> None:
     assert rows(adbc, f"SELECT count(*) FROM {table}") == [(10,)]
 
 
+def test_deleted_and_updated_rows_are_counted(adbc: Connection, table: str) -> None:
+    with adbc.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {table} AS SELECT value AS a, value % 3 AS k FROM generate_series(1, 9) AS g(value)")
+        for statement, count in [
+            (f"UPDATE {table} SET a = a + 100 WHERE k = 0", 3),
+            (f"UPDATE {table} SET a = 0 WHERE k = 7", 0),
+            (f"DELETE FROM {table} WHERE a > 100", 3),
+            (f"TRUNCATE TABLE {table}", 6),
+        ]:
+            cursor.adbc_statement.set_sql_query(statement)
+            assert cursor.adbc_statement.execute_update() == count, statement
+    assert rows(adbc, f"SELECT count(*) FROM {table}") == [(0,)]
+    assert rows(adbc, f"SELECT sum(a) FROM {table} VERSION AS OF 2") == [(45,)]
+
+
+def test_deletes_take_parameters(adbc: Connection, table: str) -> None:
+    with adbc.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {table} AS SELECT value AS a, 'x' AS s FROM generate_series(1, 9) AS g(value)")
+        cursor.execute(f"UPDATE {table} SET s = ? WHERE a >= ?", ("long enough to be stored apart", 8))
+        cursor.execute(f"DELETE FROM {table} WHERE a < ? OR s IS NULL", (7,))
+    expected = [(7, "x"), (8, "long enough to be stored apart"), (9, "long enough to be stored apart")]
+    assert rows(adbc, f"SELECT a, s FROM {table} ORDER BY a") == expected
+
+
 def test_insert_through_execute_happens_once(adbc: Connection, table: str) -> None:
     """DBAPI runs every statement as a query."""
     with adbc.cursor() as cursor:
@@ -200,7 +224,8 @@ ERRORS = {
     "types": ("SELECT 'x' + interval '1 day' * true", "InvalidArgument"),
     "two statements": ("SELECT 1; SELECT 2", "InvalidArgument"),
     "a reserved schema": ("CREATE TABLE system.mine (a INT)", "InvalidArgument"),
-    "delete": ("DELETE FROM t", "Unimplemented"),
+    "delete": ("DELETE FROM no_such_table", "NotFound"),
+    "grant": ("GRANT SELECT ON t TO me", "Unimplemented"),
     "begin": ("BEGIN", "Unimplemented"),
 }
 

@@ -151,7 +151,7 @@ ERRORS = {
     "SELEC": errors.InvalidInputError,
     "SELECT * FROM no_such_table": errors.NotFoundError,
     "SELECT no_such_column FROM (SELECT 1 AS a)": errors.InvalidInputError,
-    "DELETE FROM no_such_table": errors.NotSupportedError,
+    "GRANT SELECT ON no_such_table TO me": errors.NotSupportedError,
 }
 
 

@@ -20,6 +20,11 @@ impl RowSet {
         self.0.insert(row)
     }
 
+    /// Adds neighbouring rows.
+    pub fn insert_range(&mut self, rows: Range<u32>) {
+        self.0.insert_range(rows);
+    }
+
     /// Whether the row is in it.
     pub fn contains(&self, row: u32) -> bool {
         self.0.contains(row)
@@ -118,6 +123,6 @@ mod tests {
         one.add(&other);
         assert_eq!(one.len(), 15);
         assert!(!one.insert(3) && one.insert(u32::MAX));
-        assert_eq!(one.runs(14..u32::MAX).collect::<Vec<_>>(), [14..15]);
+        assert_eq!(one.runs(14..u32::MAX).map(|run| (run.start, run.end)).collect::<Vec<_>>(), [(14, 15)]);
     }
 }

@@ -118,7 +118,7 @@ mod tests {
         }
         file.deletes = file.deletes.map(|d| DeletesRecord { rows: 4, ..d });
         assert_eq!(table.read_deletes(&file).await.unwrap_err().kind(), ErrorKind::Corrupt);
-        table.remove_deletes(&[first.clone()]).await;
+        table.remove_deletes(std::slice::from_ref(&first)).await;
         file.deletes = Some(first.deletes);
         let gone = table.read_deletes(&file).await.unwrap_err();
         assert!(gone.to_string().contains("restore"), "{gone}");

@@ -83,7 +83,7 @@ pub async fn resync(dataset: &Dataset, actor: &Actor) -> Result<ResyncReport> {
     if !added.is_empty() {
         let change = Change {
             operation: Operation::Resync,
-            removed: added.iter().map(|file| Removed::from(file)).collect(),
+            removed: added.iter().map(Removed::from).collect(),
             added,
             deletes: Vec::new(),
             schema: None,

@@ -22,7 +22,9 @@ pub(super) struct Division {
 
 /// Divides the rows of a statement as the call asks for.
 pub(super) fn divide(call: &Call, run: &Runnable) -> Result<Division> {
-    if run.plan.kind() == PlanKind::Update {
+    let asked = call.delivery().partitions.is_some_and(|count| count > 1);
+    // Values are for filters, and binding them is work that would be done for nothing.
+    if run.plan.kind() == PlanKind::Update || (!asked && !run.plan.parameters().is_empty()) {
         return Ok(Division::default());
     }
     let Some(plan) = run.only_plan()? else { return Ok(Division::default()) };

@@ -188,6 +188,11 @@ impl Engine {
         &self.0.budgets
     }
 
+    /// What a session's state is when it begins.
+    pub(crate) fn template(&self) -> &SessionState {
+        &self.0.template
+    }
+
     pub(crate) fn registry(&self) -> &Registry {
         &self.0.registry
     }

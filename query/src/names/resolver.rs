@@ -238,7 +238,8 @@ impl Scope {
         } else {
             self.reads_other();
         }
-        Ok(Arc::new(SnapshotTable::new(dataset, &snapshot, self.session.engine().snapshots())?))
+        let table = SnapshotTable::new(dataset, &snapshot, self.session.engine().snapshots())?;
+        Ok(Arc::new(if at == At::Latest { table } else { table.fixed() }))
     }
 
     async fn view(&self, name: &TableName, view: &ViewSpec) -> Result<Arc<dyn TableProvider>> {

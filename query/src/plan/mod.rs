@@ -54,7 +54,8 @@ pub struct Parameter {
 /// What an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UpdateCount {
-    /// Rows written by INSERT, CREATE TABLE AS and COPY; `None` for other statements.
+    /// Rows written by INSERT, CREATE TABLE AS and COPY, changed by UPDATE, removed by DELETE and TRUNCATE; `None` for other
+    /// statements.
     pub rows: Option<u64>,
 }
 

@@ -3,6 +3,7 @@
 
 mod bounded;
 mod like_escape;
+mod limits;
 mod mixed_types;
 mod yielding;
 mod zero;
@@ -28,7 +29,10 @@ pub(crate) fn add(builder: SessionStateBuilder) -> SessionStateBuilder {
     rules.extend(Analyzer::new().rules);
     // Once types agree.
     rules.push(Arc::new(zero::NegativeZero));
-    builder.with_analyzer_rules(rules).with_physical_optimizer_rule(Arc::new(yielding::Yielding))
+    builder
+        .with_analyzer_rules(rules)
+        .with_physical_optimizer_rule(Arc::new(limits::Limits))
+        .with_physical_optimizer_rule(Arc::new(yielding::Yielding))
 }
 
 /// Changes the expressions of one node of a plan, from the leaves up. Its columns keep their names.

@@ -18,11 +18,12 @@ use datafusion::{
 };
 use object_store::{ObjectMeta, path::Path};
 use parking_lot::Mutex;
-use skein_catalog::{Dataset, Snapshot, field_id};
+use skein_catalog::{DataFile, Dataset, Snapshot, field_id};
 use skein_model::{DatasetId, FileId, Version};
 
 use super::{
     HotCache,
+    deletes::{Marked, Selections},
     hot::WholeFile,
     part::Extent,
     reader::{DataFileId, SmallFiles},
@@ -37,6 +38,8 @@ const REMEMBERED: usize = 256;
 pub(crate) struct SnapshotFiles {
     /// The table's columns inside the engine: strings and bytes as views, no field ids.
     pub(super) schema: SchemaRef,
+    /// The files as the catalog knows them.
+    pub(super) records: Arc<[Arc<DataFile>]>,
     /// One per file, in the order of the snapshot, with statistics.
     pub(super) files: Vec<PartitionedFile>,
     /// The field ids of the columns.
@@ -58,9 +61,7 @@ impl SnapshotFiles {
             .iter()
             .map(|file| {
                 let statistics = Arc::new(statistics::of_file(file, &schema, &ids));
-                let part = PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes))
-                    .with_statistics(statistics)
-                    .with_extension(DataFileId(file.id));
+                let part = planned(dataset, file).with_statistics(statistics);
                 // A deletion vector says which of its rows are left; the cache knows whole files.
                 if file.deletes.is_none() { part.with_extension(WholeFile(file.id)) } else { part }
             })
@@ -68,7 +69,8 @@ impl SnapshotFiles {
         let statistics = merge(&files, &schema)?;
         let extents = snapshot.files.iter();
         let extents = extents.map(|file| Extent { bytes: file.bytes, row_groups: file.row_groups.into() }).collect();
-        Ok(Self { schema, files, ids, statistics, extents, groups: OnceLock::new() })
+        let records = Arc::clone(&snapshot.files);
+        Ok(Self { schema, records, files, ids, statistics, extents, groups: OnceLock::new() })
     }
 
     /// All files, in at most `partitions` groups of about the same size. Large files are cut where they are larger than
@@ -101,6 +103,13 @@ pub(super) fn merge(files: &[PartitionedFile], schema: &SchemaRef) -> DfResult<S
     Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), schema)
 }
 
+/// A file as a scan takes it, without statistics.
+pub(super) fn planned(dataset: &Dataset, file: &Arc<DataFile>) -> PartitionedFile {
+    let planned = PartitionedFile::new_from_meta(object_meta(dataset, file.id, file.bytes));
+    let planned = planned.with_extension(DataFileId(file.id));
+    if file.deletes.is_some() { planned.with_extension(Marked(Arc::clone(file))) } else { planned }
+}
+
 /// The metadata that stands for a file. Files never change, so the time is their id's: the metadata cache compares it.
 fn object_meta(dataset: &Dataset, file: FileId, bytes: u64) -> ObjectMeta {
     let written: DateTime<Utc> = file.ulid().datetime().into();
@@ -119,11 +128,12 @@ pub(crate) struct SnapshotCache {
     snapshots: Mutex<HashMap<(DatasetId, Version), Arc<SnapshotFiles>>>,
     pub(super) small_files: SmallFiles,
     pub(super) hot: HotCache,
+    pub(super) selections: Selections,
 }
 
 impl SnapshotCache {
     pub(crate) fn new(hot: HotCache) -> Self {
-        Self { snapshots: Mutex::default(), small_files: SmallFiles::default(), hot }
+        Self { snapshots: Mutex::default(), small_files: SmallFiles::default(), selections: Selections::default(), hot }
     }
 
     /// Decoded columns.

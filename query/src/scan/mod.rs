@@ -1,9 +1,10 @@
 //! Reading one pinned snapshot of a dataset.
 
+mod deletes;
 mod files;
 mod hot;
-mod parquet;
 mod part;
+mod positions;
 mod pruning;
 mod reader;
 mod statistics;
@@ -12,4 +13,5 @@ mod table;
 pub(crate) use files::SnapshotCache;
 pub use hot::CacheUse;
 pub(crate) use hot::{HotCache, HotSource};
+pub(crate) use positions::{FILE, PositionedTable, ROW};
 pub(crate) use table::SnapshotTable;

@@ -36,14 +36,8 @@ pub(super) fn may_match(
     state: &dyn Session,
 ) -> DfResult<Vec<bool>> {
     let bounds = Bounds { parts, schema };
-    let df_schema = schema.clone().to_dfschema()?;
     let mut keep = vec![true; parts.len()];
-    for filter in filters.iter().flat_map(split_conjunction) {
-        let predicate = state.create_physical_expr(filter.clone(), &df_schema)?;
-        let predicate = PruningPredicate::try_new(predicate, schema.clone())?;
-        if predicate.always_true() {
-            continue;
-        }
+    for predicate in predicates(schema, filters, state)? {
         match predicate.prune(&bounds) {
             Ok(may_match) => keep.iter_mut().zip(may_match).for_each(|(keep, may)| *keep &= may),
             // DataFusion asks about `LIKE 'x%'` with a string of another type than a column of string views.
@@ -51,6 +45,20 @@ pub(super) fn may_match(
         }
     }
     Ok(keep)
+}
+
+/// What can be asked of statistics, for each condition that can.
+pub(super) fn predicates(schema: &SchemaRef, filters: &[Expr], state: &dyn Session) -> DfResult<Vec<PruningPredicate>> {
+    let df_schema = schema.clone().to_dfschema()?;
+    let mut predicates = Vec::new();
+    for filter in filters.iter().flat_map(split_conjunction) {
+        let predicate = state.create_physical_expr(filter.clone(), &df_schema)?;
+        let predicate = PruningPredicate::try_new(predicate, schema.clone())?;
+        if !predicate.always_true() {
+            predicates.push(predicate);
+        }
+    }
+    Ok(predicates)
 }
 
 /// The statistics of parts as the predicate wants them. Truncated bounds are bounds, too.

@@ -1,6 +1,6 @@
 //! From the catalog's statistics of a file to DataFusion's.
 
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit, i256};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit, i256};
 use datafusion::{
     common::{ColumnStatistics, Statistics, stats::Precision},
     scalar::ScalarValue,
@@ -13,17 +13,32 @@ const VARIABLE_WIDTH_BYTES: usize = 16;
 /// The statistics of one file, a column each for `schema` (the table's, with views for strings); `ids` are the field ids in
 /// the same order.
 pub(super) fn of_file(file: &DataFile, schema: &Schema, ids: &[Option<i32>]) -> Statistics {
-    let rows = usize::try_from(file.rows).unwrap_or(usize::MAX);
-    let columns: Vec<_> = schema
-        .fields()
-        .iter()
-        .zip(ids)
-        .map(|(field, id)| of_column(field, id.and_then(|id| file.columns.get(&id)), rows))
-        .collect();
+    let rows = usize::try_from(file.live_rows()).unwrap_or(usize::MAX);
+    let column = |(field, id): (&FieldRef, &Option<i32>)| {
+        let recorded = id.and_then(|id| file.columns.get(&id));
+        let column = of_column(field, recorded, rows);
+        match (&file.deletes, recorded) {
+            (Some(_), Some(recorded)) => without_deleted(column, recorded, file, rows),
+            _ => column,
+        }
+    };
+    let columns: Vec<_> = schema.fields().iter().zip(ids).map(column).collect();
     let mut statistics =
         Statistics { num_rows: Precision::Exact(rows), total_byte_size: Precision::Absent, column_statistics: columns };
     statistics.total_byte_size = total(&statistics.column_statistics);
     statistics
+}
+
+/// Bounds stay bounds when rows are deleted, but are not values of the column any more. How many nulls are left is known only where all
+/// values were null or none.
+fn without_deleted(column: ColumnStatistics, recorded: &ColumnStats, file: &DataFile, live: usize) -> ColumnStatistics {
+    let nulls = match recorded.nulls {
+        0 => Precision::Exact(0),
+        all if all == file.rows => Precision::Exact(live),
+        _ => Precision::Absent,
+    };
+    let (min, max) = (column.min_value.clone().to_inexact(), column.max_value.clone().to_inexact());
+    column.with_null_count(nulls).with_min_value(min).with_max_value(max)
 }
 
 fn total(columns: &[ColumnStatistics]) -> Precision<usize> {

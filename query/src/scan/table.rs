@@ -6,29 +6,44 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
-    common::{Statistics, config::TableParquetOptions, project_schema, stats::Precision},
-    datasource::{listing::PartitionedFile, physical_plan::FileGroup},
+    common::{
+        Statistics,
+        config::{ParquetOptions, TableParquetOptions},
+        project_schema,
+        stats::Precision,
+    },
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory},
+        source::DataSourceExec,
+        table_schema::TableSchema,
+    },
     error::Result as DfResult,
+    execution::{SendableRecordBatchStream, TaskContext, object_store::ObjectStoreUrl, runtime_env::RuntimeEnv},
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, empty::EmptyExec, union::UnionExec},
 };
-use skein_catalog::{Dataset, Snapshot};
+use skein_catalog::{DataFile, Dataset, Snapshot};
+use skein_model::Version;
 
 use super::{
     HotCache, SnapshotCache,
+    deletes::Selections,
     files::{self, SnapshotFiles},
     hot::{ColumnKey, HotSource, Loader, Scan, Wanted},
-    parquet::{ParquetScan, Read},
     part, pruning,
-    reader::SmallFiles,
+    reader::{Readers, SmallFiles},
 };
 
 /// One snapshot of a dataset.
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotTable {
     dataset: Dataset,
-    files: Arc<SnapshotFiles>,
+    version: Version,
+    is_fixed: bool,
+    pub(super) files: Arc<SnapshotFiles>,
     small_files: SmallFiles,
+    pub(super) selections: Selections,
     hot: HotCache,
     /// Only this stretch of its files.
     part: Option<Range<u64>>,
@@ -38,7 +53,41 @@ impl SnapshotTable {
     pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
         let files = cache.get(&dataset, snapshot)?;
         cache.hot.saw(dataset.id(), snapshot);
-        Ok(Self { dataset, files, small_files: cache.small_files.clone(), hot: cache.hot.clone(), part: None })
+        Ok(Self {
+            dataset,
+            version: snapshot.version,
+            is_fixed: false,
+            files,
+            small_files: cache.small_files.clone(),
+            selections: cache.selections.clone(),
+            hot: cache.hot.clone(),
+            part: None,
+        })
+    }
+
+    /// The same, for a statement that asked for this very version.
+    pub(crate) fn fixed(self) -> Self {
+        Self { is_fixed: true, ..self }
+    }
+
+    /// Whether the statement asked for this very version.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.is_fixed
+    }
+
+    /// The table's columns as the engine sees them.
+    pub(crate) fn columns(&self) -> &SchemaRef {
+        &self.files.schema
+    }
+
+    /// The dataset.
+    pub(crate) fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The version it reads.
+    pub(crate) fn version(&self) -> Version {
+        self.version
     }
 
     /// Only the rows in a stretch of its files, laid end to end. Read in order, in one partition.
@@ -100,14 +149,14 @@ impl SnapshotTable {
         Ok((files::group(some, partitions, min_bytes), statistics))
     }
 
-    fn plan(
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&[usize]>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        if let Some(plan) = self.hot_plan(state, projection, filters, limit)? {
+        if let Some(plan) = self.hot_plan(state, projection, filters, limit).await? {
             return Ok(plan);
         }
         let (groups, statistics) = self.choose(state, filters, limit)?;
@@ -116,24 +165,79 @@ impl SnapshotTable {
             let schema = project_schema(&self.files.schema, projection.as_ref())?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let choosing = !filters.is_empty();
-        self.parquet(state).plan(Read { groups, statistics, projection, limit, choosing })
+        self.files_plan(state, (groups, statistics), projection, !filters.is_empty(), limit).await
     }
 
-    fn parquet(&self, state: &dyn Session) -> ParquetScan {
-        let mut options = TableParquetOptions {
-            global: state.config_options().execution.parquet.clone(),
-            ..TableParquetOptions::default()
-        };
+    /// A plan that reads files; `choosing`: only rows with certain values are wanted.
+    async fn files_plan(
+        &self,
+        state: &dyn Session,
+        (groups, statistics): (Vec<FileGroup>, Statistics),
+        projection: Option<Vec<usize>>,
+        choosing: bool,
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let readers = Arc::new(self.readers(state, choosing)?);
+        let groups = self.selections.attach(groups, &self.dataset, &readers).await?;
+        let scan = self
+            .scan_of(state, readers, groups)?
+            .with_statistics(statistics)
+            .with_projection_indices(projection)?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+
+    /// The live rows of some files, one file after the other. The files need not be part of the snapshot, but have its columns.
+    pub(crate) async fn read_in_order(
+        &self,
+        state: &dyn Session,
+        files: &[Arc<DataFile>],
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
+        let files = files.iter().map(|file| files::planned(&self.dataset, file)).collect();
+        let readers = Arc::new(self.readers(state, false)?);
+        let groups = self.selections.attach(vec![FileGroup::new(files)], &self.dataset, &readers).await?;
+        let scan = self.scan_of(state, readers, groups)?.with_preserve_order(true).build();
+        DataSourceExec::from_data_source(scan).execute(0, context)
+    }
+
+    /// What its files are read with; `choosing`: only rows with certain values are wanted.
+    pub(super) fn readers(&self, state: &dyn Session, choosing: bool) -> DfResult<Readers> {
+        self.readers_in(state.runtime_env(), choosing)
+    }
+
+    fn readers_in(&self, runtime: &RuntimeEnv, choosing: bool) -> DfResult<Readers> {
+        let cached = CachedParquetFileReaderFactory::new(
+            runtime.object_store(&self.url()?)?,
+            runtime.cache_manager.get_file_metadata_cache(),
+        );
+        Ok(Readers::new(cached, self.small_files.clone(), choosing))
+    }
+
+    /// A scan of these files.
+    pub(super) fn scan_of(
+        &self,
+        state: &dyn Session,
+        readers: Arc<Readers>,
+        groups: Vec<FileGroup>,
+    ) -> DfResult<FileScanConfigBuilder> {
+        self.scan_with(&state.config_options().execution.parquet, readers, groups)
+    }
+
+    fn scan_with(
+        &self,
+        options: &ParquetOptions,
+        readers: Arc<Readers>,
+        groups: Vec<FileGroup>,
+    ) -> DfResult<FileScanConfigBuilder> {
+        let mut options = TableParquetOptions { global: options.clone(), ..TableParquetOptions::default() };
         // The writer makes none; looking for them has a cost.
         options.global.bloom_filter_on_read = false;
-        ParquetScan {
-            dataset: self.dataset.clone(),
-            schema: self.files.schema.clone(),
-            small_files: self.small_files.clone(),
-            options,
-            runtime: state.runtime_env().clone(),
-        }
+        let source = ParquetSource::new(TableSchema::new(self.files.schema.clone(), vec![]))
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(readers);
+        Ok(FileScanConfigBuilder::new(self.url()?, Arc::new(source)).with_file_groups(groups))
     }
 
     /// The columns of a scan as the hot cache knows them; `None` when it does not know one.
@@ -146,7 +250,7 @@ impl SnapshotTable {
     }
 
     /// The plan when some of the files are in the hot cache. Those that are not may be from now on.
-    fn hot_plan(
+    async fn hot_plan(
         &self,
         state: &dyn Session,
         projection: Option<&[usize]>,
@@ -187,26 +291,24 @@ impl SnapshotTable {
         let partitions = state.config().target_partitions();
         let statistics = files::merge(&cold, &self.files.schema)?;
         let groups = files::group(cold, partitions, state.config_options().optimizer.repartition_file_min_size);
-        let choosing = !filters.is_empty();
-        let cold = self.parquet(state).plan(Read { groups, statistics, projection: Some(columns), limit, choosing })?;
+        let cold = self.files_plan(state, (groups, statistics), Some(columns), !filters.is_empty(), limit).await?;
         let both = UnionExec::try_new(vec![hot, cold])?;
         // A plan for one core has nobody who would bring the two together.
         Ok(Some(if partitions == 1 { Arc::new(CoalescePartitionsExec::new(both)) } else { both }))
     }
 
     fn loader(&self, state: &dyn Session) -> Loader {
-        let scan = self.parquet(state);
+        let (table, config) = (self.clone(), state.config_options().execution.parquet.clone());
+        let runtime = state.runtime_env().clone();
+        let with = runtime.clone();
+        // Files with deletion vectors are not asked for, so there are none to attach.
         let reader = move |group, statistics, projection| {
-            let part =
-                Read { groups: vec![group], statistics, projection: Some(projection), limit: None, choosing: false };
-            scan.plan(part)
+            let readers = Arc::new(table.readers_in(&with, false)?);
+            let scan = table.scan_with(&config, readers, vec![group])?;
+            let scan = scan.with_statistics(statistics).with_projection_indices(Some(projection))?;
+            Ok(DataSourceExec::from_data_source(scan.build()) as Arc<dyn ExecutionPlan>)
         };
-        Loader {
-            cache: self.hot.clone(),
-            schema: self.files.schema.clone(),
-            reader: Arc::new(reader),
-            runtime: state.runtime_env().clone(),
-        }
+        Loader { cache: self.hot.clone(), schema: self.files.schema.clone(), reader: Arc::new(reader), runtime }
     }
 
     /// Decodes all of it for the hot cache. False when there is no room.
@@ -216,6 +318,10 @@ impl SnapshotTable {
         let columns = all.into_iter().zip(keys).collect();
         let wanted = Wanted { dataset: self.dataset.id(), files: self.files.files.clone(), columns };
         self.loader(state).load(&wanted).await
+    }
+
+    fn url(&self) -> DfResult<ObjectStoreUrl> {
+        ObjectStoreUrl::parse(self.dataset.bucket().store_url())
     }
 }
 
@@ -248,12 +354,12 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        self.plan(state, projection.map(Vec::as_slice), filters, limit)
+        self.plan(state, projection.map(Vec::as_slice), filters, limit).await
     }
 
     async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> DfResult<ScanResult> {
         let filters = args.filters().unwrap_or_default();
-        Ok(self.plan(state, args.projection(), filters, args.limit())?.into())
+        Ok(self.plan(state, args.projection(), filters, args.limit()).await?.into())
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {

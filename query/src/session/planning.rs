@@ -123,6 +123,10 @@ impl Session {
                 statement::create_schema(scope, &schema_name, if_not_exists)?
             }
             Statement::Insert(insert) => statement::insert(scope, insert).await?,
+            Statement::Delete(delete) => statement::delete(scope, delete).await?,
+            Statement::Update(update) => statement::update(scope, update).await?,
+            Statement::Merge(merge) => statement::merge(scope, merge).await?,
+            Statement::Truncate(truncate) => statement::truncate(scope, truncate).await?,
             Statement::Drop { object_type, if_exists, names, cascade, temporary, .. } => {
                 statement::drop(scope, object_type, &names, if_exists, cascade, temporary)?
             }

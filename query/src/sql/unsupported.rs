@@ -9,10 +9,9 @@ use crate::{Error, Result};
 /// The refusal of a statement that has no place in Skein.
 pub(crate) fn refuse(statement: &Statement) -> Error {
     let (name, instead) = match statement {
-        Statement::Update(_) => ("UPDATE", REWRITE),
-        Statement::Delete(_) => ("DELETE", REWRITE),
-        Statement::Merge(_) => ("MERGE", REWRITE),
-        Statement::Truncate(_) => ("TRUNCATE", "use DROP TABLE and CREATE TABLE, or INSERT OVERWRITE with no rows"),
+        Statement::Update(_) => ("UPDATE inside of a query", ALONE),
+        Statement::Delete(_) => ("DELETE inside of a query", ALONE),
+        Statement::Merge(_) => ("MERGE inside of a query", ALONE),
         Statement::AlterTable(_) => ("ALTER TABLE", "use CREATE OR REPLACE TABLE ... AS SELECT"),
         Statement::AlterView { .. } => ("ALTER VIEW", "use CREATE OR REPLACE VIEW"),
         Statement::StartTransaction { .. } => ("BEGIN", TRANSACTION),
@@ -37,7 +36,7 @@ pub(crate) fn refuse(statement: &Statement) -> Error {
     Error::unsupported(name, instead)
 }
 
-const REWRITE: &str = "write the rows you want with CREATE OR REPLACE TABLE ... AS SELECT or INSERT OVERWRITE";
+const ALONE: &str = "send it as a statement of its own";
 const TRANSACTION: &str = "every statement commits by itself, all of it or nothing";
 const PREPARED: &str = "use the prepared statements of your Flight SQL client";
 const ROLES: &str = "every user may read and write all tables in this version";

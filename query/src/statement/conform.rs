@@ -63,7 +63,7 @@ fn stored_type(data_type: &DataType) -> DataType {
 
 /// A batch of the engine with a dataset's column names and types, by position. Nulls are left for the writer to judge: it
 /// knows the row.
-pub(super) fn to_stored(batch: &RecordBatch, schema: &Schema) -> Result<RecordBatch> {
+pub(crate) fn to_stored(batch: &RecordBatch, schema: &Schema) -> Result<RecordBatch> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     let mut columns = Vec::with_capacity(batch.num_columns());
     for (field, column) in schema.fields().iter().zip(batch.columns()) {

@@ -204,13 +204,14 @@ impl CreateTable {
 
 /// Commits a change; its files go when it is refused.
 pub(super) async fn commit(dataset: &Dataset, change: Change, running: &Running<'_>) -> Result<()> {
-    let files = change.added.clone();
+    let (files, deletes) = (change.added.clone(), change.deletes.clone());
     match dataset.commit(change, &running.session.actor()).await {
         Ok(_) => Ok(()),
         Err(error) => {
             // After an answer that never came the files may be part of a snapshot.
             if !matches!(error, skein_catalog::Error::CommitUnknown { .. }) {
                 remove_files(dataset, &files).await;
+                dataset.remove_deletes(&deletes).await;
             }
             Err(error.into())
         }

@@ -1,15 +1,20 @@
 //! Statements that change something, one file each.
 
-mod conform;
+mod affected;
+pub(crate) mod conform;
 mod copy;
 mod create_table;
 pub(crate) mod definition;
+mod delete;
 mod drop;
 mod external;
 mod insert;
+mod merge;
 mod rows;
 mod schema;
 mod set;
+mod truncate;
+mod update;
 mod view;
 
 use std::sync::Arc;
@@ -20,11 +25,15 @@ use datafusion::{common::ParamValues, logical_expr::LogicalPlan};
 pub(crate) use self::{
     copy::plan as copy,
     create_table::plan as create_table,
+    delete::plan as delete,
     drop::plan as drop,
     external::plan as create_external,
     insert::plan as insert,
+    merge::plan as merge,
     schema::create as create_schema,
     set::{plan as set, reset},
+    truncate::plan as truncate,
+    update::plan as update,
     view::plan as create_view,
 };
 use crate::{Error, Parameter, Result, Session, UpdateCount, plan, registry::Run, session::Core};
@@ -34,6 +43,10 @@ use crate::{Error, Parameter, Result, Session, UpdateCount, plan, registry::Run,
 pub(crate) enum Update {
     CreateTable(create_table::CreateTable),
     Insert(insert::Insert),
+    Delete(delete::Delete),
+    Modify(update::Modify),
+    Merge(merge::Merge),
+    Truncate(truncate::Truncate),
     Copy(copy::Copy),
     CreateView(view::CreateView),
     CreateExternal(external::CreateExternal),
@@ -75,10 +88,16 @@ impl Update {
         match self {
             Self::CreateTable(create) => create.input(),
             Self::Insert(insert) => Some(&insert.input),
+            Self::Delete(delete) => delete.input.as_ref(),
+            Self::Modify(update) => Some(&update.input),
+            Self::Merge(merge) => Some(&merge.input),
             Self::Copy(copy) => Some(&copy.input),
-            Self::CreateView(_) | Self::CreateExternal(_) | Self::CreateSchema(_) | Self::Drop(_) | Self::Set(_) => {
-                None
-            }
+            Self::Truncate(_)
+            | Self::CreateView(_)
+            | Self::CreateExternal(_)
+            | Self::CreateSchema(_)
+            | Self::Drop(_)
+            | Self::Set(_) => None,
         }
     }
 
@@ -88,6 +107,9 @@ impl Update {
         let input = match &mut bound {
             Self::CreateTable(create) => create.input_mut(),
             Self::Insert(insert) => Some(&mut insert.input),
+            Self::Delete(delete) => delete.input.as_mut(),
+            Self::Modify(update) => Some(&mut update.input),
+            Self::Merge(merge) => Some(&mut merge.input),
             Self::Copy(copy) => Some(&mut copy.input),
             _ => None,
         };
@@ -117,6 +139,10 @@ impl Update {
         match self {
             Self::CreateTable(create) => create.run(running).await,
             Self::Insert(insert) => insert.run(running).await,
+            Self::Delete(delete) => delete.run(running).await,
+            Self::Modify(update) => update.run(running).await,
+            Self::Merge(merge) => merge.run(running).await,
+            Self::Truncate(truncate) => truncate.run(running).await,
             Self::Copy(copy) => copy.run(running).await,
             Self::CreateView(create) => create.run(running).await,
             Self::CreateExternal(create) => create.run(running).await,

@@ -1,15 +1,19 @@
 //! The engine end to end, over buckets in memory and on disk, without a network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod compact;
 mod ddl;
+mod delete;
 mod external;
 mod hot;
 mod insert;
 mod limits;
+mod merge;
 mod metadata;
 mod names;
 mod parameters;
 mod parts;
+mod progress;
 mod refused;
 mod reuse;
 mod scan;
@@ -17,4 +21,5 @@ mod select;
 mod support;
 mod temp;
 mod time_travel;
+mod update;
 mod views;

@@ -9,10 +9,7 @@ async fn unsupported_statements_are_named() {
     let fixture = Fixture::memory().await;
     fixture.update("create table t (a int)").await;
     for (sql, name) in [
-        ("update t set a = 1", "UPDATE"),
-        ("delete from t", "DELETE"),
-        ("merge into t using t as s on t.a = s.a when matched then delete", "MERGE"),
-        ("truncate table t", "TRUNCATE"),
+        ("with x as (delete from t returning a) select * from x", "DELETE"),
         ("alter table t add column b int", "ALTER TABLE"),
         ("begin", "BEGIN"),
         ("start transaction", "BEGIN"),

@@ -3,7 +3,7 @@
 use arrow_flight::sql::{
     SqlInfo as Code, SqlNullOrdering, SqlOuterJoinsSupportLevel, SqlSupportedCaseSensitivity, SqlSupportedGroupBy,
     SqlSupportedResultSetConcurrency, SqlSupportedResultSetType, SqlSupportedSubqueries, SqlSupportedTransaction,
-    SqlSupportedUnions, SqlTransactionIsolationLevel, metadata::SqlInfoDataBuilder,
+    SqlSupportedUnions, SqlTransactionIsolationLevel, SupportedSqlGrammar, metadata::SqlInfoDataBuilder,
 };
 
 use super::functions;
@@ -108,9 +108,9 @@ fn statements(info: &mut SqlInfoDataBuilder) {
     info.append(Code::SqlStoredFunctionsUsingCallSyntaxSupported, false);
 }
 
-/// Even the lowest levels ask for UPDATE and DELETE, which there are none of yet.
+/// ODBC's minimum grammar asks for simple tables, queries and changes of rows; SQL-92's lowest level for privileges, too.
 fn conformance(info: &mut SqlInfoDataBuilder) {
-    info.append(Code::SqlSupportedGrammar, 0);
+    info.append(Code::SqlSupportedGrammar, bits([SupportedSqlGrammar::SqlMinimumGrammar as i32]));
     info.append(Code::SqlAnsi92SupportedLevel, 0);
     info.append(Code::SqlSupportsIntegrityEnhancementFacility, false);
 }

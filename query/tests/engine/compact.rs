@@ -1,0 +1,81 @@
+//! Compaction.
+
+use skein_catalog::{Actor, writer::WriterOptions};
+use skein_model::{ErrorKind, Kind, TableName};
+use skein_query::{Compacted, EngineConfig, Error};
+
+use crate::support::{Fixture, config};
+
+async fn compact(fixture: &Fixture, table: &str) -> Result<Compacted, Error> {
+    fixture.engine.compact(&TableName::in_default_schema(table).unwrap(), &Actor::new("keeper")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_are_merged_and_deleted_rows_dropped() {
+    let writer = WriterOptions { row_group_rows: 500, ..WriterOptions::default() };
+    let fixture = Fixture::memory_with(EngineConfig { writer, ..config() }).await;
+    fixture.update("create table t (a bigint, s varchar)").await;
+    for i in 0..5 {
+        let insert = format!("insert into t select v, concat('s', v) from generate_series({i}000, {i}299) as g(v)");
+        fixture.update(&insert).await;
+    }
+    fixture.update("delete from t where a % 3 = 0").await;
+    let rows = fixture.rows("select * from t order by a").await;
+    fixture.update("set datafusion.execution.target_partitions = 1").await;
+    let order = fixture.rows("select * from t").await;
+    let done = compact(&fixture, "t").await.unwrap();
+    assert_eq!((done.files_before, done.files_after, done.rows, done.deleted_rows), (5, 1, 1000, 500));
+    assert_eq!(fixture.rows("select * from t order by a").await, rows);
+    assert_eq!(fixture.rows("select * from t").await, order, "rows keep their order");
+    assert_eq!(fixture.rows("select count(*) from t version as of 6").await, ["1500"]);
+    assert_eq!(fixture.rows("select row_groups, \"rows\" from system.files").await, ["2|1000"]);
+    let last = "select operation, author, \"rows\" from system.snapshots order by version desc limit 1";
+    assert_eq!(fixture.rows(last).await, ["compact|keeper|1000"]);
+    assert_eq!(compact(&fixture, "t").await.unwrap(), Compacted::default(), "there is nothing left to do");
+    fixture.update("delete from t where a < 4000").await;
+    assert_eq!(compact(&fixture, "t").await.unwrap().deleted_rows, 800);
+    fixture.update("truncate table t").await;
+    assert_eq!(compact(&fixture, "t").await.unwrap(), Compacted::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_datasets_are_compacted() {
+    let fixture = Fixture::memory().await;
+    fixture.update("create view v as select 1 as a").await;
+    assert_eq!(compact(&fixture, "v").await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(compact(&fixture, "nosuch").await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_brings_no_deleted_rows_back() {
+    let fixture = Fixture::memory().await;
+    fixture.update("create table t (a bigint)").await;
+    for i in 0..4 {
+        fixture.update(&format!("insert into t select v from generate_series({i}000, {i}199) as g(v)")).await;
+    }
+    let engine = fixture.engine.clone();
+    let keeper = tokio::spawn(async move {
+        let (name, actor) = (TableName::in_default_schema("t").unwrap(), Actor::new("keeper"));
+        let mut done = 0;
+        for _ in 0..40 {
+            match engine.compact(&name, &actor).await {
+                Ok(compacted) => done += u32::from(compacted.version.is_some()),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
+            }
+        }
+        done
+    });
+    let mut left = 800;
+    for n in 0..40 {
+        let sql = format!("delete from t where a % 40 = {n} and a % 1000 < 150");
+        match fixture.try_update(&sql).await {
+            Ok(rows) => left -= rows.unwrap(),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
+        }
+        assert_eq!(fixture.rows("select count(*), count(a) from t").await, [format!("{left}|{left}")]);
+    }
+    assert!(keeper.await.unwrap() > 0);
+    assert_eq!(fixture.rows("select count(*), count(distinct a) from t").await, [format!("{left}|{left}")]);
+    compact(&fixture, "t").await.unwrap();
+    assert_eq!(fixture.rows("select count(*), count(distinct a) from t").await, [format!("{left}|{left}")]);
+}
