@@ -1,10 +1,13 @@
 //! TLS of the Flight port, and the refusal to listen without it where others can reach it.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::config::{AuthMode, Config, TlsConfig};
+
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Why TLS could not be set up, or why the server must not listen.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +89,7 @@ pub fn server_config(config: &TlsConfig) -> Result<Option<ServerTlsConfig>, TlsE
     };
     let identity =
         Identity::from_pem(read_pem("cert", cert, "BEGIN CERTIFICATE")?, read_pem("key", key, "PRIVATE KEY")?);
-    let mut tls = ServerTlsConfig::new().identity(identity);
+    let mut tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE);
     match &config.client_ca {
         Some(ca) => {
             let root = Certificate::from_pem(read_pem("client_ca", ca, "BEGIN CERTIFICATE")?);

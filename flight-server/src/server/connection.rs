@@ -16,6 +16,7 @@ use futures::{Stream, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    time::Sleep,
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
@@ -26,6 +27,8 @@ use crate::session::{ConnectionId, Sessions};
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// How long to wait before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A client that has sent nothing for so long after it connected is cut off. Whoever has begun is kept alive, or found dead, by HTTP/2's pings.
+const FIRST_BYTES: Duration = Duration::from_secs(30);
 
 /// What a request knows of the connection it came over.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +51,7 @@ pub(super) struct Connection {
     info: ConnectionInfo,
     sessions: Arc<Sessions>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    silence: Silence,
 }
 
 /// The connections of `listener`, for ever. All end when `cut` is cancelled.
@@ -77,7 +81,8 @@ impl Connection {
             tracing::debug!(%error, %peer, "TCP_NODELAY could not be set");
         }
         let info = ConnectionInfo { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), peer };
-        Self { io, info, sessions, cut: Box::pin(cut.clone().cancelled_owned()) }
+        let silence = Silence::new(FIRST_BYTES);
+        Self { io, info, sessions, cut: Box::pin(cut.clone().cancelled_owned()), silence }
     }
 
     fn check_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -85,6 +90,25 @@ impl Connection {
             Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has shut down")),
             Poll::Pending => Ok(()),
         }
+    }
+}
+
+/// The wait for the first bytes of a connection; `None` once they are there.
+struct Silence(Option<Pin<Box<Sleep>>>);
+
+impl Silence {
+    fn new(limit: Duration) -> Self {
+        Self(Some(Box::pin(tokio::time::sleep(limit))))
+    }
+
+    /// The outcome of a read, or an error once nothing has come for too long.
+    fn check(&mut self, read: Poll<io::Result<()>>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if read.is_ready() {
+            self.0 = None;
+        } else if self.0.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came over the connection")));
+        }
+        read
     }
 }
 
@@ -105,7 +129,8 @@ impl Connected for Connection {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check_cut(cx)?;
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.silence.check(read, cx)
     }
 }
 
@@ -132,5 +157,24 @@ impl AsyncWrite for Connection {
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_client_that_never_speaks_is_cut_off() {
+        let mut silence = Silence::new(Duration::from_millis(1));
+        let error = poll_fn(|cx| silence.check(Poll::Pending, cx)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+
+        let mut silence = Silence::new(Duration::ZERO);
+        poll_fn(|cx| silence.check(Poll::Ready(Ok(())), cx)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(futures::poll!(poll_fn(|cx| silence.check(Poll::Pending, cx))).is_pending());
     }
 }

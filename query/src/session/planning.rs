@@ -14,6 +14,7 @@ use datafusion::{
 };
 use skein_catalog::{At, Entry};
 use skein_model::TableName;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Session;
 use crate::{
@@ -23,6 +24,9 @@ use crate::{
     statement::{self, Update, definition},
 };
 
+/// Bytes from which on a statement is planned where nobody waits for the thread.
+const LONG_STATEMENT: usize = 2 << 10;
+
 impl Session {
     /// Parses, resolves and optimises one statement. Datasets named in `pins` are read at that version, the others at their latest.
     ///
@@ -30,6 +34,15 @@ impl Session {
     /// `InvalidInput` for a syntax error or more than one statement, `NotFound` for unknown names, `Unimplemented` for
     /// statements that Skein does not do.
     pub async fn plan(self: &Arc<Self>, sql: &str, pins: &Pins) -> Result<Plan> {
+        let runtime = Handle::current();
+        if sql.len() < LONG_STATEMENT || runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+            return self.plan_here(sql, pins).await;
+        }
+        // It may take seconds, in which this thread would serve nobody else.
+        tokio::task::block_in_place(|| runtime.block_on(self.plan_here(sql, pins)))
+    }
+
+    async fn plan_here(self: &Arc<Self>, sql: &str, pins: &Pins) -> Result<Plan> {
         self.touch();
         let changes = self.changes();
         let scope = Scope::new(self.clone(), pins.clone());

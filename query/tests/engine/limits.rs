@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use skein_model::{ErrorKind, Kind};
-use skein_query::{EngineConfig, QueryState};
+use skein_query::{EngineConfig, Pins, QueryState};
 
 use crate::support::{Fixture, config, run};
 
@@ -32,6 +32,24 @@ async fn a_query_is_cancelled_by_id() {
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert!(stream.next().await.is_none());
     assert!(!fixture.engine.cancel(skein_model::QueryId::generate()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn planning_a_long_statement_lets_others_run() {
+    let fixture = Fixture::memory().await;
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let (session, long) =
+        (fixture.session.clone(), format!("select v{} from generate_series(1, 2) as g(v)", " + v".repeat(1000)));
+    let planning = tokio::spawn(async move {
+        begun.send(()).unwrap();
+        session.plan(&long, &Pins::new()).await.map(|plan| plan.schema().fields().len())
+    });
+    begins.await.unwrap();
+    let session = fixture.new_session();
+    let other = tokio::spawn(async move { run(&session.plan("select 1", &Pins::new()).await.unwrap()).await });
+    assert_eq!(other.await.unwrap().unwrap(), ["1"]);
+    assert!(!planning.is_finished(), "the long statement was planned first");
+    assert_eq!(planning.await.unwrap().unwrap(), 1);
 }
 
 /// On one thread nothing else runs, a cancellation neither, unless a join of few rows that makes many lets it.
