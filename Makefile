@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test test-rust test-clients crash memory soak serve bench lint fmt clean-data
+.PHONY: help setup build demo test test-rust test-clients crash soak serve bench lint fmt clean-data
 
 export SKEIN_VENV ?= $(CURDIR)/.venv
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -35,9 +35,6 @@ test-clients: build ## The client matrix in tests/python
 crash: build ## Kill a server that is written to 200 times and look for what was lost (SKEIN_CRASH_KILLS, SKEIN_CRASH_SEED)
 	@SKEIN_BIN="$(SKEIN)" SKEIN_CRASH_KILLS=$${SKEIN_CRASH_KILLS:-200} \
 	  cargo test --locked --workspace --test e2e killed_at_any_moment -- --nocapture
-
-memory: build ## Work over 2.5 GiB with a pool of 256 MiB: the long form of tests/python/test_spill.py
-	@SKEIN_TEST_POOL_MIB=256 scripts/test-clients -k test_spill
 
 soak: build ## Mixed load for DURATION seconds (default 1800): memory, file descriptors, files and listings stay flat
 	@scripts/soak
