@@ -3,7 +3,7 @@
 //! A [`Dataset`] is an immutable history of [`Snapshot`]s. A change is a [`Change`], committed by creating the next
 //! numbered object of the dataset's log; whoever creates it first wins and the other rebases or gets a conflict.
 //! Names, views, external tables, schemas, users and tokens are versioned [`Documents`] changed in the same way, so
-//! any number of servers can share a bucket without a leader.
+//! any number of servers can share a bucket without a leader. A [`Transaction`] changes several of them at once.
 
 mod catalog;
 mod dataset;
@@ -18,6 +18,7 @@ mod persisted;
 mod schema;
 mod snapshot;
 mod stats;
+mod transaction;
 
 pub mod accounts;
 #[doc(hidden)]
@@ -37,3 +38,4 @@ pub use schema::{
 };
 pub use snapshot::{Operation, Snapshot, SnapshotInfo};
 pub use stats::{ColumnStats, DataFile, StatValue};
+pub use transaction::{CommitId, SavepointId, Transaction, TransactionId};

@@ -8,7 +8,8 @@ use crate::{Error, Result};
 
 /// The format of every object that says nothing a first reader would not understand.
 pub(crate) const FORMAT: u32 = 1;
-/// The format of log entries and checkpoints with deleted rows: whoever does not know of those must not read on.
+/// The format of log entries and checkpoints with deleted rows, or that depend on the outcome of a transaction: whoever does
+/// not know of those must not read on.
 pub(crate) const FORMAT_DELETES: u32 = 2;
 /// From this size on, decoding is moved off the async threads.
 const LARGE: usize = 1 << 18;

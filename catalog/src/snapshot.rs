@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use skein_model::{DatasetId, Version};
 use ulid::Ulid;
 
-use crate::DataFile;
+use crate::{CommitId, DataFile};
 
 /// What a snapshot did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub enum Operation {
     Resync,
     /// Nothing changed; files that no version refers to were about to be removed.
     Collect,
+    /// Nothing changed: a transaction that was about to change the dataset was given up.
+    Abort,
     /// The dataset was dropped; nothing follows.
     Drop,
 }
@@ -47,9 +49,14 @@ impl Operation {
     pub(crate) const fn is_later(self) -> bool {
         match self {
             Self::Create | Self::Append | Self::Replace | Self::Resync | Self::Collect | Self::Drop => false,
-            Self::Delete | Self::Update | Self::Merge | Self::Truncate | Self::Alter | Self::Compact | Self::Expire => {
-                true
-            }
+            Self::Delete
+            | Self::Update
+            | Self::Merge
+            | Self::Truncate
+            | Self::Alter
+            | Self::Compact
+            | Self::Expire
+            | Self::Abort => true,
         }
     }
 
@@ -68,6 +75,7 @@ impl Operation {
             Self::Expire => "expire",
             Self::Resync => "resync",
             Self::Collect => "collect",
+            Self::Abort => "abort",
             Self::Drop => "drop",
         }
     }
@@ -117,6 +125,9 @@ pub struct SnapshotInfo {
     pub parent: Option<Version>,
     /// Unique to this commit attempt.
     pub commit_id: Ulid,
+    /// The transaction it was committed with, if that changed more than this dataset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<Ulid>,
 }
 
 /// One immutable version of a dataset.
@@ -148,6 +159,11 @@ impl Snapshot {
     /// SHA-256 of the columns' canonical form, in hex.
     pub fn fingerprint(&self) -> String {
         self.info.schema_fingerprint.clone()
+    }
+
+    /// What tells it from every other snapshot, those of transactions that are not committed too.
+    pub fn commit_id(&self) -> CommitId {
+        self.info.commit_id
     }
 
     /// The columns as clients see them: without field ids.

@@ -10,7 +10,7 @@ use arrow::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use skein_catalog::{Actor, Catalog, writer::WriterOptions};
+use skein_catalog::{Actor, writer::WriterOptions};
 use skein_flight_sql::{Error as SqlError, Ingest, IngestRequest, Uploaded};
 use skein_ingest::{
     BatchOptions, BatchStream, BoxError, ByteStream, FileOptions, IngestMode, IngestReport, IngestTarget, Progress,
@@ -34,15 +34,14 @@ const SQL_OPTIONS: [&str; 3] = ["bucket", "idempotency_key", "reason"];
 /// Takes data in.
 #[derive(Debug, Clone)]
 pub struct IngestBridge {
-    catalog: Catalog,
     writer: WriterOptions,
     running: InFlight,
 }
 
 impl IngestBridge {
-    /// A bridge into `catalog` that writes data files as `writer` says.
-    pub fn new(catalog: Catalog, writer: WriterOptions) -> Self {
-        Self { catalog, writer, running: InFlight::default() }
+    /// A bridge into the tables that sessions see, which writes data files as `writer` says.
+    pub fn new(writer: WriterOptions) -> Self {
+        Self { writer, running: InFlight::default() }
     }
 
     /// How many uploads are taken in now.
@@ -65,9 +64,17 @@ impl IngestBridge {
     ) -> Result<IngestReport, Status> {
         let _running = self.running.begin();
         let options = BatchOptions { idempotency_key, writer: self.writer.clone() };
-        skein_ingest::ingest_batches(&self.catalog, target, schema, batches, options, &caller.actor(), progress)
-            .await
-            .map_err(|error| status::from_error(&error))
+        skein_ingest::ingest_batches(
+            &caller.session.catalog(),
+            target,
+            schema,
+            batches,
+            options,
+            &caller.actor(),
+            progress,
+        )
+        .await
+        .map_err(|error| status::from_error(&error))
     }
 
     /// Takes a file in.
@@ -86,7 +93,7 @@ impl IngestBridge {
             .map_err(|error| status::new(Code::InvalidArgument, format!("the options of IngestFile: {error}")))?;
         options.writer = self.writer.clone();
         let target = IngestTarget { name: command.table, mode: file_mode(command.mode), bucket: command.bucket };
-        skein_ingest::ingest_file(&self.catalog, target, bytes, options, &caller.actor(), progress)
+        skein_ingest::ingest_file(&caller.session.catalog(), target, bytes, options, &caller.actor(), progress)
             .await
             .map_err(|error| status::from_error(&error))
     }
@@ -115,10 +122,17 @@ impl Ingest for IngestBridge {
         let batches =
             batches.map_err(|error| -> BoxError { Box::new(SourceError::new(error.kind(), error.to_string())) });
         let (progress, _) = watch::channel(Progress::default());
-        let report =
-            skein_ingest::ingest_batches(&self.catalog, target, schema, batches.boxed(), options, &actor, progress)
-                .await
-                .map_err(|error| SqlError::from_kind(&error))?;
+        let report = skein_ingest::ingest_batches(
+            &session.catalog(),
+            target,
+            schema,
+            batches.boxed(),
+            options,
+            &actor,
+            progress,
+        )
+        .await
+        .map_err(|error| SqlError::from_kind(&error))?;
         Ok(Uploaded { rows: report.rows })
     }
 }

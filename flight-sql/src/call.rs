@@ -15,12 +15,18 @@ pub struct Call {
     session: Arc<Session>,
     delivery: Delivery,
     reads_every_endpoint: bool,
+    ingest_names_no_transaction: bool,
 }
 
 impl Call {
     /// A call that asks for what its session asks for.
     pub fn new(session: &Arc<Session>) -> Self {
-        Self { session: Arc::clone(session), delivery: session.delivery(), reads_every_endpoint: false }
+        Self {
+            session: Arc::clone(session),
+            delivery: session.delivery(),
+            reads_every_endpoint: false,
+            ingest_names_no_transaction: false,
+        }
     }
 
     /// The same call with what its headers ask for. Headers of other names are passed over.
@@ -44,6 +50,23 @@ impl Call {
     pub const fn reads_every_endpoint(mut self, reads: bool) -> Self {
         self.reads_every_endpoint = reads;
         self
+    }
+
+    /// The same call, of a client that is known to leave `transaction_id` out of CommandStatementIngest, also where it means one.
+    #[must_use]
+    pub const fn ingest_names_no_transaction(mut self, names_none: bool) -> Self {
+        self.ingest_names_no_transaction = names_none;
+        self
+    }
+
+    pub(crate) const fn may_mean_a_transaction(&self) -> bool {
+        self.ingest_names_no_transaction
+    }
+
+    /// The same call in another session.
+    #[must_use]
+    pub(crate) fn in_session(self, session: Arc<Session>) -> Self {
+        Self { session, ..self }
     }
 
     /// How its rows are sent.

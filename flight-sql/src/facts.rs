@@ -42,6 +42,10 @@ pub struct Options {
     pub inline_parameter_bytes: usize,
     /// Most bytes of bound parameters that stay on the server, all statements together.
     pub cached_parameter_bytes: u64,
+    /// How long a transaction that has done something may stand still before it is rolled back.
+    pub transaction_idle: Duration,
+    /// Most open transactions of a session.
+    pub transactions_per_session: usize,
     /// Most bytes of parameters, or of rows for a temporary table, in one request.
     pub max_upload_bytes: usize,
 }
@@ -50,6 +54,11 @@ impl Options {
     /// The lifetime of a prepared-statement handle, as SqlInfo tells it.
     pub(crate) fn statement_timeout_ms(&self) -> i32 {
         i32::try_from(self.prepared_ttl.as_millis()).unwrap_or(i32::MAX)
+    }
+
+    /// How long an idle transaction lives, as SqlInfo tells it.
+    pub(crate) fn transaction_timeout_ms(&self) -> i32 {
+        i32::try_from(self.transaction_idle.as_millis()).unwrap_or(i32::MAX)
     }
 }
 
@@ -62,6 +71,8 @@ impl Default for Options {
             cache_statements: 4096,
             inline_parameter_bytes: 64 << 10,
             cached_parameter_bytes: 256 << 20,
+            transaction_idle: Duration::from_secs(10 * 60),
+            transactions_per_session: 64,
             max_upload_bytes: 4 << 30,
         }
     }

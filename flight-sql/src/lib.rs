@@ -20,6 +20,7 @@ mod request;
 mod service;
 mod statement;
 mod ticket;
+mod transactions;
 mod wire;
 
 pub use call::{Call, HEADER_PREFIX};

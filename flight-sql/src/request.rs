@@ -34,6 +34,8 @@ pub(crate) enum Request {
     Metadata(Metadata, Bytes),
     /// A ticket of ours inside `TicketStatementQuery`.
     Wrapped(Bytes),
+    /// Another request, in the transaction of this id.
+    Within(Bytes, Box<Request>),
 }
 
 /// A metadata command.
@@ -62,6 +64,8 @@ pub(crate) enum Put {
     Bind(Bytes),
     /// Rows for a table.
     Ingest(CommandStatementIngest),
+    /// Another one, in the transaction of this id.
+    Within(Bytes, Box<Put>),
 }
 
 impl Request {
@@ -93,8 +97,8 @@ impl Request {
     fn of_command(command: Command, bytes: &Bytes) -> Result<Self> {
         let metadata = match command {
             Command::CommandStatementQuery(query) => {
-                no_transaction("CommandStatementQuery", query.transaction_id.as_ref())?;
-                return Ok(Self::Sql(query.query));
+                let request = Self::Sql(query.query);
+                return Ok(within(query.transaction_id, request, |id, request| Self::Within(id, request)));
             }
             Command::CommandPreparedStatementQuery(query) => {
                 return Ok(Self::Prepared(query.prepared_statement_handle));
@@ -149,16 +153,15 @@ impl Put {
             .ok_or_else(|| Error::invalid("the descriptor's command is not a Flight SQL command"))?;
         match decode_command(any)? {
             Command::CommandStatementUpdate(update) => {
-                no_transaction("CommandStatementUpdate", update.transaction_id.as_ref())?;
-                Ok(Self::Update(update.query))
+                Ok(within(update.transaction_id, Self::Update(update.query), |id, put| Self::Within(id, put)))
             }
             Command::CommandPreparedStatementUpdate(update) => {
                 Ok(Self::PreparedUpdate(update.prepared_statement_handle))
             }
             Command::CommandPreparedStatementQuery(query) => Ok(Self::Bind(query.prepared_statement_handle)),
             Command::CommandStatementIngest(ingest) => {
-                no_transaction("CommandStatementIngest", ingest.transaction_id.as_ref())?;
-                Ok(Self::Ingest(ingest))
+                let id = ingest.transaction_id.clone();
+                Ok(within(id, Self::Ingest(ingest), |id, put| Self::Within(id, put)))
             }
             other => Err(refuse(&other, "DoPut", "send it by GetFlightInfo")),
         }
@@ -168,14 +171,12 @@ impl Put {
 /// The actions of Flight SQL that Skein refuses.
 pub(crate) fn unsupported_action(name: &str) -> Option<Error> {
     let advice = match name {
-        "BeginTransaction" | "EndTransaction" | "BeginSavepoint" | "EndSavepoint" => NO_TRANSACTIONS,
         "CreatePreparedSubstraitPlan" => NO_SUBSTRAIT,
         _ => return None,
     };
     Some(Error::Unimplemented { command: format!("the action {name}"), advice })
 }
 
-const NO_TRANSACTIONS: &str = "every statement commits on its own; leave the transaction out";
 const NO_SUBSTRAIT: &str = "send the statement as SQL (CommandStatementQuery, CreatePreparedStatement)";
 
 fn decode_any(bytes: &Bytes) -> Option<Any> {
@@ -216,12 +217,11 @@ fn refuse(command: &Command, rpc: &str, instead: &str) -> Error {
     }
 }
 
-fn no_transaction(command: &str, transaction: Option<&Bytes>) -> Result<()> {
+/// A request in the transaction that it names, if it names one.
+fn within<T>(transaction: Option<Bytes>, request: T, wrap: impl FnOnce(Bytes, Box<T>) -> T) -> T {
     match transaction {
-        Some(id) if !id.is_empty() => {
-            Err(Error::Unimplemented { command: format!("{command} within a transaction"), advice: NO_TRANSACTIONS })
-        }
-        _ => Ok(()),
+        Some(id) if !id.is_empty() => wrap(id, Box::new(request)),
+        _ => request,
     }
 }
 
@@ -309,6 +309,9 @@ mod tests {
     fn commands_paths_and_text() {
         let query = CommandStatementQuery { query: "select 1".into(), transaction_id: Some(Bytes::new()) };
         assert_eq!(Request::of_descriptor(&cmd(&query)).unwrap(), Request::Sql("select 1".into()));
+        let query = CommandStatementQuery { transaction_id: Some("t".into()), ..query };
+        let inside = Request::Within("t".into(), Box::new(Request::Sql("select 1".into())));
+        assert_eq!(Request::of_descriptor(&cmd(&query)).unwrap(), inside);
         let path = FlightDescriptor::new_path(vec!["a".into(), "b".into()]);
         assert_eq!(Request::of_descriptor(&path).unwrap(), Request::Table(vec!["a".into(), "b".into()]));
         assert_eq!(text(" select 1 ").unwrap(), Request::Sql("select 1".into()));
@@ -339,8 +342,6 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Unimplemented);
         assert_eq!(Put::of_descriptor(&substrait).unwrap_err().kind(), ErrorKind::Unimplemented);
 
-        let query = CommandStatementQuery { query: "select 1".into(), transaction_id: Some("t".into()) };
-        assert_eq!(kind(&cmd(&query)), ErrorKind::Unimplemented);
         let unknown = Any { type_url: format!("{SQL_PREFIX}CommandGetDreams"), value: Bytes::new() };
         let error = Request::of_descriptor(&FlightDescriptor::new_cmd(unknown.encode_to_vec())).unwrap_err();
         assert!(error.to_string().contains("CommandGetDreams"), "{error}");
@@ -360,7 +361,8 @@ mod tests {
 
     #[test]
     fn refused_actions_are_named() {
-        assert!(unsupported_action("BeginTransaction").unwrap().to_string().contains("BeginTransaction"));
+        let refused = unsupported_action("CreatePreparedSubstraitPlan").unwrap().to_string();
+        assert!(refused.contains("CreatePreparedSubstraitPlan"));
         assert!(unsupported_action("CreatePreparedStatement").is_none());
     }
 

@@ -19,6 +19,7 @@ use crate::{
     encoding::Encoding,
     request::{self, Metadata, Put, Request},
     statement::{Background, Running, Statements},
+    transactions::Transactions,
 };
 
 /// Batches of one schema, or the error that ends them.
@@ -62,6 +63,7 @@ pub struct FlightSql {
     pub(crate) running: Running,
     pub(crate) background: Background,
     pub(crate) metadata: MetadataTables,
+    pub(crate) transactions: Transactions,
 }
 
 impl FlightSql {
@@ -80,7 +82,8 @@ impl FlightSql {
         let metadata = MetadataTables::new(&facts, &options)?;
         let statements = Arc::new(Statements::new(&options));
         let (running, background) = Default::default();
-        Ok(Self { engine, key, facts, options, ingest, clock, statements, running, background, metadata })
+        let transactions = Transactions::new(&options);
+        Ok(Self { engine, key, facts, options, ingest, clock, statements, running, background, metadata, transactions })
     }
 
     /// GetFlightInfo: every Flight SQL command, PATH, and commands that are plain text (SQL or a table's name).
@@ -92,17 +95,17 @@ impl FlightSql {
     /// # Errors
     /// Those of planning; `Unimplemented` for commands that Skein does not do.
     pub async fn flight_info(&self, call: impl Into<Call>, descriptor: &FlightDescriptor) -> Result<FlightInfo> {
-        let session = &call.into();
-        match Request::of_descriptor(descriptor)? {
-            Request::Sql(sql) => self.sql_info(session, descriptor, &sql).await,
-            Request::Prepared(handle) => self.prepared_info(session, descriptor, &handle).await,
-            Request::Table(parts) => self.table_info(session, descriptor, &parts).await,
+        let (session, request) = &self.enter(call.into(), Request::of_descriptor(descriptor)?)?;
+        match request {
+            Request::Sql(sql) => self.sql_info(session, descriptor, sql).await,
+            Request::Prepared(handle) => self.prepared_info(session, descriptor, handle).await,
+            Request::Table(parts) => self.table_info(session, descriptor, parts).await,
             Request::Metadata(command, bytes) => {
-                let schema = self.metadata.schema(&command);
-                let ticket = TicketKind::Command(CommandTicket { command: bytes });
+                let schema = self.metadata.schema(command);
+                let ticket = TicketKind::Command(CommandTicket { command: bytes.clone() });
                 Ok(self.info(session, descriptor, Some(&schema), vec![ticket])?)
             }
-            Request::Wrapped(_) => Err(wrapped()),
+            Request::Wrapped(_) | Request::Within(..) => Err(wrapped()),
         }
     }
 
@@ -120,13 +123,13 @@ impl FlightSql {
     /// # Errors
     /// As [`FlightSql::flight_info`].
     pub async fn schema(&self, call: impl Into<Call>, descriptor: &FlightDescriptor) -> Result<SchemaRef> {
-        let session = &call.into();
-        match Request::of_descriptor(descriptor)? {
-            Request::Sql(sql) => self.sql_schema(session, &sql).await,
-            Request::Prepared(handle) => self.prepared_schema(session, &handle).await,
-            Request::Table(parts) => self.table_schema(session, &parts).await,
-            Request::Metadata(command, _) => Ok(self.metadata.schema(&command)),
-            Request::Wrapped(_) => Err(wrapped()),
+        let (session, request) = &self.enter(call.into(), Request::of_descriptor(descriptor)?)?;
+        match request {
+            Request::Sql(sql) => self.sql_schema(session, sql).await,
+            Request::Prepared(handle) => self.prepared_schema(session, handle).await,
+            Request::Table(parts) => self.table_schema(session, parts).await,
+            Request::Metadata(command, _) => Ok(self.metadata.schema(command)),
+            Request::Wrapped(_) | Request::Within(..) => Err(wrapped()),
         }
     }
 
@@ -140,12 +143,23 @@ impl FlightSql {
         if TicketKey::is_ticket(&ticket.ticket) {
             return self.open_signed(session, &ticket.ticket).await;
         }
-        match Request::of_bytes("ticket", &ticket.ticket)? {
+        let (session, request) = self.enter(session.clone(), Request::of_bytes("ticket", &ticket.ticket)?)?;
+        let session = &session;
+        match request {
             Request::Sql(sql) => self.open_sql(session, &sql).await,
             Request::Prepared(handle) => self.open_prepared(session, &handle).await,
             Request::Table(parts) => self.open_table(session, &parts).await,
             Request::Metadata(command, _) => self.open_metadata(session, session.encoding(), command).await,
             Request::Wrapped(ticket) => self.open_signed(session, &ticket).await,
+            Request::Within(..) => Err(wrapped()),
+        }
+    }
+
+    /// A request, and the call in the transaction that it names.
+    pub(crate) fn enter(&self, call: Call, request: Request) -> Result<(Call, Request)> {
+        match request {
+            Request::Within(id, request) => Ok((self.within(call, &id)?, *request)),
+            request => Ok((call, request)),
         }
     }
 
@@ -179,15 +193,23 @@ impl FlightSql {
     /// Those of the statement or the ingest; nothing is visible of one that failed.
     pub async fn put(
         &self,
-        session: &Arc<Session>,
+        call: impl Into<Call>,
         descriptor: &FlightDescriptor,
         upload: PutStream,
     ) -> Result<PutOutcome> {
-        match Put::of_descriptor(descriptor)? {
+        let call = call.into();
+        let (call, put) = match Put::of_descriptor(descriptor)? {
+            Put::Within(id, put) => (self.within(call, &id)?, *put),
+            put @ Put::Ingest(_) => (self.within_the_only_one(call)?, put),
+            put => (call, put),
+        };
+        let session: &Arc<Session> = &call;
+        match put {
             Put::Update(sql) => self.put_update(session, &sql).await,
             Put::PreparedUpdate(handle) => self.put_prepared_update(session, &handle, upload).await,
             Put::Bind(handle) => self.put_bind(session, &handle, upload).await,
             Put::Ingest(command) => self.put_ingest(session, command, upload).await,
+            Put::Within(..) => Err(Error::invalid("a command is in one transaction, not in two")),
         }
     }
 
@@ -211,7 +233,7 @@ impl FlightSql {
         self.forget(session, handle).await
     }
 
-    /// The other actions of Flight SQL (transactions, savepoints, Substrait): an `Unimplemented` that names the action.
+    /// The other actions of Flight SQL (Substrait): an `Unimplemented` that names the action.
     /// `None` when `name` is none of them.
     pub fn unsupported_action(name: &str) -> Option<Error> {
         request::unsupported_action(name)
@@ -272,8 +294,9 @@ impl FlightSql {
         self.statements.note_change();
     }
 
-    /// Forgets the plans of a session that has ended, and with them its temporary tables.
+    /// Forgets the plans of a session that has ended, and with them its temporary tables. Its transactions are rolled back.
     pub fn close_session(&self, session: SessionId) {
+        self.end_transactions_of(session);
         self.statements.close_session(session);
     }
 }

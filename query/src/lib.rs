@@ -33,3 +33,4 @@ pub use plan::{Divisible, Parameter, Part, Pins, Plan, PlanKind, UpdateCount};
 pub use registry::{Progress, QueryInfo, QueryState, QueryStream, SessionInfo};
 pub use scan::CacheUse;
 pub use session::{Compression, Delivery, Session, TableInfo, TableKind, TableSize, TempMode};
+pub use skein_catalog::{SavepointId, Transaction, TransactionId};

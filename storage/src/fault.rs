@@ -56,6 +56,10 @@ pub enum Fault {
     ShortRead,
     /// A create overwrites what is there, as if the condition had not been sent.
     EveryCreatorWins,
+    /// A write is not carried out, and whoever asked for it never hears of it: it has died.
+    DiesBefore,
+    /// A write is carried out, and whoever asked for it never hears of it: it has died.
+    DiesAfter,
 }
 
 /// One operation a store was asked for.
@@ -161,7 +165,12 @@ impl Fault {
             Self::Conflict => Some(Error::AlreadyExists { path: key.to_owned(), source: "409 conflict".into() }),
             Self::OutOfSpace => Some(generic(io::Error::from(io::ErrorKind::StorageFull))),
             Self::Denied => Some(Error::PermissionDenied { path: key.to_owned(), source: "403 forbidden".into() }),
-            Self::LostAnswer | Self::WonUnheard | Self::ShortRead | Self::EveryCreatorWins => None,
+            Self::LostAnswer
+            | Self::WonUnheard
+            | Self::ShortRead
+            | Self::EveryCreatorWins
+            | Self::DiesBefore
+            | Self::DiesAfter => None,
         }
     }
 
@@ -206,7 +215,14 @@ impl ObjectStore for FaultStore {
         if fault == Some(Fault::EveryCreatorWins) {
             options.mode = PutMode::Overwrite;
         }
-        after(fault, self.inner.put_opts(location, payload, options).await?)
+        if fault == Some(Fault::DiesBefore) {
+            std::future::pending::<()>().await;
+        }
+        let done = self.inner.put_opts(location, payload, options).await?;
+        if fault == Some(Fault::DiesAfter) {
+            std::future::pending::<()>().await;
+        }
+        after(fault, done)
     }
 
     async fn put_multipart_opts(

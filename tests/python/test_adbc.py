@@ -226,7 +226,7 @@ ERRORS = {
     "a reserved schema": ("CREATE TABLE system.mine (a INT)", "InvalidArgument"),
     "delete": ("DELETE FROM no_such_table", "NotFound"),
     "grant": ("GRANT SELECT ON t TO me", "Unimplemented"),
-    "begin": ("BEGIN", "Unimplemented"),
+    "commit without begin": ("COMMIT", "InvalidArgument"),
 }
 
 
@@ -276,16 +276,6 @@ def eventually(check: object, seconds: float = 10) -> bool:
 
 
 # ---- connections -----------------------------------------------------------------------------------------------------
-
-
-def test_autocommit_is_the_only_mode(server: Server) -> None:
-    with pytest.warns(Warning, match="autocommit"), adbc_driver_flightsql.dbapi.connect(server.url) as connection:
-        assert rows(connection, "SELECT 1") == [(1,)]
-    with adbc_driver_flightsql.dbapi.connect(server.url, autocommit=True) as connection:
-        assert rows(connection, "SELECT 1") == [(1,)]
-        with pytest.raises(adbc_driver_manager.Error):
-            connection.adbc_connection.set_autocommit(False)
-        assert rows(connection, "SELECT 1") == [(1,)]
 
 
 def test_current_catalog_and_schema(adbc: Connection, table: str) -> None:

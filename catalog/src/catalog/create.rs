@@ -85,6 +85,9 @@ impl Catalog {
     /// what it meant before. After any other the name may stand for the dataset, and garbage collection may have
     /// dropped that meanwhile, so that it cannot be read: then the name is to be dropped.
     pub async fn publish_dataset(&self, dataset: &Dataset, or_replace: bool, actor: &Actor) -> Result<()> {
+        if let Some(transaction) = self.transaction() {
+            return transaction.publish(dataset, or_replace).await;
+        }
         if or_replace {
             // Found out early, nothing has to be taken back, and what is replaced never loses its name.
             dataset.object_to_drop(actor).await?;
@@ -140,7 +143,7 @@ impl Catalog {
     /// Gives a name another meaning if it stands for this dataset; false when it does not.
     async fn pass_on(&self, name: &TableName, from: DatasetId, to: Target, actor: &Actor) -> Result<bool> {
         for _ in 0..ATTEMPTS {
-            let (version, Some(record)) = self.record(name).await? else { return Ok(false) };
+            let (version, Some(record)) = self.record_to_change(name).await? else { return Ok(false) };
             if !matches!(&record.target, Target::Dataset { id, .. } if *id == from) {
                 return Ok(false);
             }
@@ -174,6 +177,7 @@ impl Catalog {
     /// [`Error::AlreadyExists`] when the name is taken, with `or_replace` by something that is not a view;
     /// [`Error::NotFound`] when its schema does not exist.
     pub async fn create_view(&self, name: &TableName, view: ViewSpec, or_replace: bool, actor: &Actor) -> Result<()> {
+        self.check_outside("CREATE VIEW")?;
         let replaceable = or_replace.then_some(EntryKind::View);
         self.claim(name, Target::View(view), replaceable, actor).await.map(drop)
     }
@@ -183,6 +187,7 @@ impl Catalog {
     /// # Errors
     /// [`Error::AlreadyExists`] when the name is taken; [`Error::NotFound`] when its schema does not exist.
     pub async fn create_external(&self, name: &TableName, spec: ExternalSpec, actor: &Actor) -> Result<()> {
+        self.check_outside("CREATE EXTERNAL TABLE")?;
         self.claim(name, Target::External(spec), None, actor).await.map(drop)
     }
 
@@ -198,7 +203,7 @@ impl Catalog {
         name.check_creatable()?;
         for _ in 0..ATTEMPTS {
             let schema_id = self.existing_schema_id(name.schema()).await?;
-            let (version, current) = self.record(name).await?;
+            let (version, current) = self.record_to_change(name).await?;
             let taken_by = current.as_ref().and_then(|r| r.target.kind());
             if let Some(kind) = taken_by.filter(|kind| Some(*kind) != replaceable) {
                 return Err(Error::AlreadyExists { what: kind.as_str(), name: name.to_string() });
@@ -212,7 +217,7 @@ impl Catalog {
     }
 
     /// Writes the next version of a name's document; false when another server was first.
-    pub(super) async fn set_target(
+    pub(crate) async fn set_target(
         &self,
         name: &TableName,
         version: u64,
@@ -240,13 +245,13 @@ impl Catalog {
 
     /// Ends the log of a dataset that has lost its name. The name is what counts; without this, somebody who still holds
     /// a handle could go on committing to a dataset that nobody can see.
-    pub(super) async fn seal_quietly(&self, dataset: &Dataset, actor: &Actor) {
+    pub(crate) async fn seal_quietly(&self, dataset: &Dataset, actor: &Actor) {
         if let Err(error) = dataset.seal(actor).await {
             tracing::warn!(dataset = %dataset.id(), %error, "the log of a dropped dataset was not ended");
         }
     }
 
-    async fn discard_quietly(&self, dataset: &Dataset) {
+    pub(crate) async fn discard_quietly(&self, dataset: &Dataset) {
         if let Err(error) = self.discard_dataset(dataset).await {
             tracing::debug!(dataset = %dataset.id(), %error, "staged dataset is left to garbage collection");
         }
@@ -280,6 +285,7 @@ impl Catalog {
                 idempotency_key: None,
                 parent: None,
                 commit_id: Ulid::new(),
+                transaction: None,
             },
             schema_id: 1,
             last_field_id: assigned.last_field_id,
@@ -302,7 +308,7 @@ async fn write_first(bucket: &Bucket, delta: &Delta) -> Result<()> {
     }
 }
 
-pub(super) fn contended(name: &TableName) -> Error {
+pub(crate) fn contended(name: &TableName) -> Error {
     let reason = format!("{ATTEMPTS} attempts to change the name all came second");
     Error::Conflict { what: format!("name '{name}'"), reason }
 }

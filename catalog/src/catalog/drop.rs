@@ -15,8 +15,11 @@ impl Catalog {
     /// # Errors
     /// [`Error::NotFound`] when the name stands for nothing, [`Error::InvalidInput`] when for another kind of thing.
     pub async fn drop(&self, name: &TableName, kind: Option<EntryKind>, actor: &Actor) -> Result<()> {
+        if let Some(transaction) = self.transaction() {
+            return transaction.drop_name(name, kind).await;
+        }
         for _ in 0..ATTEMPTS {
-            let (version, record) = self.record(name).await?;
+            let (version, record) = self.record_to_change(name).await?;
             let Some((found, record)) = record.and_then(|r| Some((r.target.kind()?, r))) else {
                 return Err(self.unknown(name).await);
             };
@@ -36,7 +39,7 @@ impl Catalog {
 }
 
 /// `DROP TABLE` drops external tables too: nobody should have to know the difference.
-fn check_kind(name: &TableName, wanted: Option<EntryKind>, found: EntryKind) -> Result<()> {
+pub(crate) fn check_kind(name: &TableName, wanted: Option<EntryKind>, found: EntryKind) -> Result<()> {
     match wanted {
         Some(wanted) if wanted.drop_statement() != found.drop_statement() => {
             Err(Error::InvalidInput(format!("'{name}' is {} {found}; use {}", found.article(), found.drop_statement())))

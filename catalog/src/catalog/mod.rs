@@ -14,7 +14,8 @@ use skein_model::{DatasetId, TableName};
 use skein_storage::{Bucket, Buckets};
 
 pub use self::options::{Actor, CatalogOptions};
-use crate::{Accounts, Dataset, Documents, Result, dataset::Shared};
+pub(crate) use self::{create::contended, drop::check_kind};
+use crate::{Accounts, Dataset, Documents, Error, Result, Transaction, dataset::Shared, transaction::Outcomes};
 
 /// Datasets whose newest state is kept in memory.
 const OPEN_DATASETS: u64 = 4096;
@@ -22,8 +23,10 @@ const OPEN_DATASETS: u64 = 4096;
 /// All tables of a set of buckets. Cheap to clone; clones share everything that is known.
 ///
 /// Any number of catalogs, in any number of processes, can be open over the same buckets.
+///
+/// One that [`Transaction::catalog`] gives shows what the transaction sees, and changes made through it are the transaction's.
 #[derive(Clone)]
-pub struct Catalog(Arc<Inner>);
+pub struct Catalog(Arc<Inner>, Option<Arc<Transaction>>);
 
 struct Inner {
     buckets: Buckets,
@@ -31,6 +34,7 @@ struct Inner {
     documents: Documents,
     accounts: Accounts,
     datasets: moka::sync::Cache<DatasetId, Arc<Shared>>,
+    outcomes: Outcomes,
 }
 
 impl std::fmt::Debug for Catalog {
@@ -51,7 +55,8 @@ impl Catalog {
         let documents = Documents::new(buckets.default_bucket(), options.refresh, Arc::clone(&options.clock));
         let accounts = Accounts::new(documents.clone(), Arc::clone(&options.clock));
         let datasets = moka::sync::Cache::new(OPEN_DATASETS);
-        Ok(Self(Arc::new(Inner { buckets, options, documents, accounts, datasets })))
+        let outcomes = Outcomes::new(buckets.default_bucket());
+        Ok(Self(Arc::new(Inner { buckets, options, documents, accounts, datasets, outcomes }), None))
     }
 
     /// The options it was opened with.
@@ -76,11 +81,41 @@ impl Catalog {
 
     /// A handle on a dataset of which only the id is known, under whatever name.
     pub(crate) fn dataset(&self, name: TableName, bucket: Bucket, id: DatasetId) -> Dataset {
-        let shared = self.0.datasets.get_with(id, || Arc::new(Shared::new(bucket, id, &self.0.options)));
+        let outcomes = || self.0.outcomes.clone();
+        let shared = self.0.datasets.get_with(id, || Arc::new(Shared::new(bucket, id, outcomes(), &self.0.options)));
         Dataset::new(name, shared)
     }
 
-    fn now(&self) -> DateTime<Utc> {
+    /// The same tables, as a transaction sees and changes them.
+    pub(crate) fn within(&self, transaction: Arc<Transaction>) -> Self {
+        Self(Arc::clone(&self.0), Some(transaction))
+    }
+
+    /// The same tables outside of any transaction.
+    pub fn outside(&self) -> Self {
+        Self(Arc::clone(&self.0), None)
+    }
+
+    /// The transaction that changes made through this catalog belong to.
+    pub fn transaction(&self) -> Option<&Arc<Transaction>> {
+        self.1.as_ref()
+    }
+
+    pub(crate) fn outcomes(&self) -> &Outcomes {
+        &self.0.outcomes
+    }
+
+    /// Refuses what a transaction cannot hold.
+    fn check_outside(&self, what: &str) -> Result<()> {
+        match self.1 {
+            None => Ok(()),
+            Some(_) => Err(Error::Unimplemented(format!(
+                "{what} cannot be a part of a transaction; commit or roll back first, or do it before the transaction begins"
+            ))),
+        }
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         self.0.options.clock.now()
     }
 }

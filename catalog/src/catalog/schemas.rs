@@ -21,7 +21,7 @@ use crate::{
 const ATTEMPTS: usize = 20;
 
 /// What tells a schema from earlier ones of its name.
-pub(super) type SchemaId = Option<Ulid>;
+pub(crate) type SchemaId = Option<Ulid>;
 
 impl Catalog {
     /// All schemas, sorted. `public` always exists; the server's own (`system`, `information_schema`) are not listed.
@@ -39,6 +39,7 @@ impl Catalog {
     /// # Errors
     /// [`Error::AlreadyExists`]; [`Error::Name`] for a name that cannot be one.
     pub async fn create_schema(&self, name: &str, actor: &Actor) -> Result<()> {
+        self.check_outside("CREATE SCHEMA")?;
         TableName::new(name, "any")?.check_creatable()?;
         let exists = || Error::AlreadyExists { what: "schema", name: name.to_owned() };
         if name == DEFAULT_SCHEMA {
@@ -63,6 +64,7 @@ impl Catalog {
     /// [`Error::NotFound`]; [`Error::InvalidInput`] for `public`, and without `cascade` for a schema with something
     /// in it.
     pub async fn drop_schema(&self, name: &str, cascade: bool, actor: &Actor) -> Result<()> {
+        self.check_outside("DROP SCHEMA")?;
         if name == DEFAULT_SCHEMA {
             return Err(Error::InvalidInput(format!("schema '{name}' always exists and cannot be dropped")));
         }
@@ -112,10 +114,12 @@ impl Catalog {
     }
 
     /// What stands for something in this schema, sorted by name.
+    /// Those that a transaction is about to change are as they may be.
     async fn names_in(&self, name: &str, id: SchemaId) -> Result<Vec<NameRecord>> {
         let records = self.0.documents.list::<NameRecord>(NAME_KIND).await?.into_iter().map(|(_, _, record)| record);
         let inside = |r: &NameRecord| r.name.schema() == name && r.schema_id == id && r.target.kind().is_some();
-        let mut records: Vec<_> = records.filter(inside).collect();
+        let mut records = self.as_decided(records.filter(inside).collect()).await?;
+        records.retain(inside);
         records.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(records)
     }
@@ -173,7 +177,7 @@ impl Catalog {
         Ok(found.map(|(_, record)| record.id))
     }
 
-    pub(super) async fn existing_schema_id(&self, name: &str) -> Result<SchemaId> {
+    pub(crate) async fn existing_schema_id(&self, name: &str) -> Result<SchemaId> {
         match self.schema_id(name).await? {
             Some(id) => Ok(id),
             None => Err(self.unknown_schema(name).await),
@@ -185,7 +189,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::NotFound`] when it was dropped; then the name has gone with it.
-    pub(super) async fn keep_schema(&self, name: &str, id: SchemaId) -> Result<()> {
+    pub(crate) async fn keep_schema(&self, name: &str, id: SchemaId) -> Result<()> {
         if name == DEFAULT_SCHEMA {
             return Ok(());
         }

@@ -94,6 +94,10 @@ pub(super) struct Proposal<'a> {
     schema: Option<StoredSchema>,
     /// For [`Operation::Collect`]: what [`Delta::collected_before`] will say.
     collect_before: Option<DateTime<Utc>>,
+    /// The transaction that decides whether it counts.
+    transaction: Option<Ulid>,
+    /// For a schema whose field ids were given out step by step: the last of them.
+    assigned: Option<i32>,
     table: String,
 }
 
@@ -113,13 +117,23 @@ impl<'a> Proposal<'a> {
             }
         };
         let files = std::mem::take(&mut change.added).into_iter().map(Arc::new).collect();
-        Ok(Self { change, actor, files, schema, collect_before: None, table })
+        Ok(Self { change, actor, files, schema, collect_before: None, transaction: None, assigned: None, table })
     }
 
     /// The removal of files that were written before a time and that nothing refers to.
     pub(super) fn collection(before: DateTime<Utc>, actor: &'a Actor, table: String) -> Result<Self> {
         let change = Change { operation: Operation::Collect, ..Change::append(Vec::new()) };
         Ok(Self { collect_before: Some(before), ..Self::new(change, actor, table)? })
+    }
+
+    /// The same, as a part of a transaction: it counts once the transaction is committed.
+    pub(super) fn within(self, transaction: Ulid) -> Self {
+        Self { transaction: Some(transaction), ..self }
+    }
+
+    /// The same, with a schema whose field ids were given out in several steps on top of the version it is based on.
+    pub(super) fn assigned_up_to(self, last_field_id: i32) -> Self {
+        Self { assigned: Some(last_field_id), ..self }
     }
 
     pub(super) fn table(&self) -> String {
@@ -178,9 +192,9 @@ impl<'a> Proposal<'a> {
         let current = state.snapshot();
         let base = self.change.read_version;
         // Only garbage collection bases a drop on a version.
-        let based = self.removes_all()
-            || matches!(self.change.operation, Operation::Drop | Operation::Collect | Operation::Merge);
-        if based && base.is_some_and(|v| changed_since(state, v)) {
+        let ends = matches!(self.change.operation, Operation::Drop | Operation::Collect);
+        let based = self.removes_all() || ends || self.change.operation == Operation::Merge;
+        if based && base.is_some_and(|v| changed_since(state, v, ends)) {
             let base = base.unwrap_or_default();
             return Err(
                 self.conflict(format!("it is at version {} now, the change was based on {base}", current.version))
@@ -237,6 +251,14 @@ impl<'a> Proposal<'a> {
             fingerprint: current.info.schema_fingerprint.clone(),
         };
         let Some(schema) = self.schema.as_ref().filter(|s| *s != state.stored_schema()) else { return Ok(unchanged()) };
+        if let Some(last_field_id) = self.assigned {
+            return Ok(Columns {
+                schema_id: current.schema_id + 1,
+                changed: Some(schema.clone()),
+                last_field_id: last_field_id.max(state.last_field_id()),
+                fingerprint: fingerprint(&schema.0),
+            });
+        }
         let expected = assign(&schema.0, Some(&state.stored_schema().0), state.last_field_id());
         if expected.schema != schema.0 {
             return Err(
@@ -282,6 +304,7 @@ impl<'a> Proposal<'a> {
             idempotency_key: self.change.idempotency_key.clone(),
             parent: Some(current.version),
             commit_id: Ulid::new(),
+            transaction: self.transaction,
         }
     }
 
@@ -311,10 +334,11 @@ impl<'a> Proposal<'a> {
     }
 }
 
-/// Whether any version after `base` did more than tidy up.
-fn changed_since(state: &State, base: Version) -> bool {
-    let newer = state.history().iter().rev().take_while(|info| info.version > base);
-    base > state.snapshot().version || newer.into_iter().any(|info| info.operation != Operation::Collect)
+/// Whether any version after `base` did more than tidy up. For a drop, that somebody began to change it is enough.
+fn changed_since(state: &State, base: Version, ends: bool) -> bool {
+    let mut newer = state.history().iter().rev().take_while(|info| info.version > base);
+    let tidies = |operation| operation == Operation::Collect || (operation == Operation::Abort && !ends);
+    base > state.snapshot().version || newer.any(|info| !tidies(info.operation))
 }
 
 /// Whether a file that is not in this state may have been removed by now.

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use skein_model::Version;
 use skein_storage::PutNew;
 
 use super::{
@@ -24,18 +25,45 @@ const ATTEMPTS: u32 = 100;
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn commit(dataset: &Dataset, change: Change, actor: &Actor) -> Result<Committed> {
-    propose(dataset, Proposal::new(change, actor, dataset.name().to_string())?).await
+    propose(dataset, &Proposal::new(change, actor, dataset.name().to_string())?).await
 }
 
 /// See [`Dataset::give_up`].
 pub(super) async fn collect(dataset: &Dataset, before: DateTime<Utc>, actor: &Actor) -> Result<Committed> {
-    propose(dataset, Proposal::collection(before, actor, dataset.name().to_string())?).await
+    propose(dataset, &Proposal::collection(before, actor, dataset.name().to_string())?).await
 }
 
-async fn propose(dataset: &Dataset, proposal: Proposal<'_>) -> Result<Committed> {
+/// Commits in the order of those who ask.
+pub(super) async fn propose(dataset: &Dataset, proposal: &Proposal<'_>) -> Result<Committed> {
+    let shared = &dataset.shared;
+    let _turn = shared.turn_to_commit().await?;
+    match place(dataset, proposal).await? {
+        Placed::New { delta, snapshot } => {
+            shared.adopt(*delta, Arc::clone(&snapshot));
+            shared.checkpoint_if_due();
+            tracing::debug!(dataset = %dataset.id(), version = snapshot.version, "committed");
+            Ok(Committed { version: snapshot.version, snapshot, duplicate: false })
+        }
+        Placed::Duplicate(version) => {
+            let snapshot = dataset.version(version).await?;
+            Ok(Committed { version, snapshot, duplicate: true })
+        }
+    }
+}
+
+/// What became of an attempt to make the next version.
+pub(super) enum Placed {
+    /// It is in the bucket.
+    New { delta: Box<Delta>, snapshot: Arc<Snapshot> },
+    /// The idempotency key was in this version already.
+    Duplicate(Version),
+}
+
+/// Creates the next version, on top of whatever others create first. To be called by whoever has the turn to commit. From the
+/// moment the version exists nothing in here can fail, or the caller would take the commit for failed and delete its files.
+pub(super) async fn place(dataset: &Dataset, proposal: &Proposal<'_>) -> Result<Placed> {
     let shared = &dataset.shared;
     shared.bucket().writable()?;
-    let _turn = shared.turn_to_commit().await?;
     // What is known may be out of date. The create finds that out; only a refusal must not rest on old knowledge.
     let mut up_to_date = !shared.is_loaded();
     if up_to_date {
@@ -43,12 +71,9 @@ async fn propose(dataset: &Dataset, proposal: Proposal<'_>) -> Result<Committed>
     }
     for attempt in 0..ATTEMPTS {
         let now = shared.clock().now();
-        let (delta, next) = match shared.with(|state| proposal.prepare(state, now))? {
-            Ok(Prepared::Next(delta, next)) => (*delta, next),
-            Ok(Prepared::Duplicate(version)) => {
-                let snapshot = dataset.version(version).await?;
-                return Ok(Committed { version, snapshot, duplicate: true });
-            }
+        let (delta, snapshot) = match shared.with(|state| proposal.prepare(state, now))? {
+            Ok(Prepared::Next(delta, next)) => (delta, next),
+            Ok(Prepared::Duplicate(version)) => return Ok(Placed::Duplicate(version)),
             Err(_) if !up_to_date => {
                 shared.catch_up().await?;
                 up_to_date = true;
@@ -56,40 +81,22 @@ async fn propose(dataset: &Dataset, proposal: Proposal<'_>) -> Result<Committed>
             }
             Err(refusal) => return Err(refusal),
         };
-        if let Some(committed) = create(dataset, &proposal, delta, next).await? {
-            shared.checkpoint_if_due();
-            return Ok(committed);
+        let bytes = persisted::encode(delta.as_ref())?;
+        match shared.bucket().put_new(&log::delta_key(dataset.id(), snapshot.version), bytes).await {
+            Ok(PutNew::Created) => return Ok(Placed::New { delta, snapshot }),
+            Ok(PutNew::Exists) => {}
+            Err(source @ skein_storage::Error::Ambiguous { .. }) => {
+                return Err(Error::CommitUnknown { what: proposal.table(), version: snapshot.version, source });
+            }
+            Err(error) => return Err(error.into()),
         }
+        // Another writer was first; it may be in the middle of a transaction.
+        shared.settle_next().await?;
         shared.catch_up().await?;
         up_to_date = true;
         tokio::time::sleep(pause(attempt)).await;
     }
     Err(proposal.conflict(format!("{ATTEMPTS} attempts to commit all came second")))
-}
-
-/// Tries to be the one who creates the version. `None`: another writer was. From the moment the version exists nothing
-/// in here can fail, or the caller would take the commit for failed and delete its files.
-async fn create(
-    dataset: &Dataset,
-    proposal: &Proposal<'_>,
-    delta: Delta,
-    snapshot: Arc<Snapshot>,
-) -> Result<Option<Committed>> {
-    let shared = &dataset.shared;
-    let version = snapshot.version;
-    let bytes = persisted::encode(&delta)?;
-    match shared.bucket().put_new(&log::delta_key(dataset.id(), version), bytes).await {
-        Ok(PutNew::Created) => {
-            shared.adopt(delta, Arc::clone(&snapshot));
-            tracing::debug!(dataset = %dataset.id(), version, "committed");
-            Ok(Some(Committed { version, snapshot, duplicate: false }))
-        }
-        Ok(PutNew::Exists) => Ok(None),
-        Err(source @ skein_storage::Error::Ambiguous { .. }) => {
-            Err(Error::CommitUnknown { what: proposal.table(), version, source })
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Grows with the attempts, at random, so that writers who collided do not collide again.

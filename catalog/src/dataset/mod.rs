@@ -4,6 +4,8 @@ mod change;
 mod commit;
 mod references;
 mod shared;
+mod staged;
+mod together;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -15,11 +17,17 @@ use arrow_schema::SchemaRef;
 use chrono::{DateTime, TimeDelta, Utc};
 use skein_model::{DatasetId, FileId, TableName, Version};
 use skein_storage::Bucket;
+use ulid::Ulid;
 
 pub use self::change::{Change, Committed, Removed};
-pub(crate) use self::{references::References, shared::Shared};
+pub(crate) use self::{
+    references::References,
+    shared::Shared,
+    staged::{Staged, Step},
+    together::{Part, commit_alone, commit_together},
+};
 use crate::{
-    Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo, log,
+    Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo, Transaction, log,
     schema::{assign, validate},
 };
 
@@ -39,6 +47,8 @@ pub enum At {
 pub struct Dataset {
     name: TableName,
     shared: Arc<Shared>,
+    /// Changes are this transaction's, and its changes are seen.
+    transaction: Option<Arc<Transaction>>,
 }
 
 impl fmt::Debug for Dataset {
@@ -49,7 +59,17 @@ impl fmt::Debug for Dataset {
 
 impl Dataset {
     pub(crate) fn new(name: TableName, shared: Arc<Shared>) -> Self {
-        Self { name, shared }
+        Self { name, shared, transaction: None }
+    }
+
+    /// The same dataset, as a transaction sees and changes it.
+    pub(crate) fn within(&self, transaction: Arc<Transaction>) -> Self {
+        Self { transaction: Some(transaction), ..self.clone() }
+    }
+
+    /// The same dataset outside of any transaction.
+    pub(crate) fn outside(&self) -> Self {
+        Self { transaction: None, ..self.clone() }
     }
 
     /// Its id, for as long as it exists.
@@ -74,6 +94,14 @@ impl Dataset {
     /// [`Error::NotFound`] when there is no such snapshot (the message says which there are), and for the latest one
     /// of a dataset that was dropped.
     pub async fn snapshot(&self, at: At) -> Result<Arc<Snapshot>> {
+        match &self.transaction {
+            Some(transaction) => transaction.snapshot(self, at).await,
+            None => self.committed_snapshot(at).await,
+        }
+    }
+
+    /// As it is without the changes of its transaction.
+    pub(crate) async fn committed_snapshot(&self, at: At) -> Result<Arc<Snapshot>> {
         match at {
             At::Latest => {
                 self.shared.refresh().await?;
@@ -96,6 +124,13 @@ impl Dataset {
     /// # Errors
     /// When the log cannot be read.
     pub async fn history(&self) -> Result<Vec<SnapshotInfo>> {
+        match &self.transaction {
+            Some(transaction) => transaction.history(self).await,
+            None => self.committed_history().await,
+        }
+    }
+
+    pub(crate) async fn committed_history(&self) -> Result<Vec<SnapshotInfo>> {
         self.shared.refresh().await?;
         self.shared.with(|state| state.history().iter().rev().map(|info| info.as_ref().clone()).collect())
     }
@@ -112,7 +147,10 @@ impl Dataset {
             let operation = change.operation;
             return Err(Error::InvalidInput(format!("'{operation}' is not a change of a dataset; use the catalog")));
         }
-        commit::commit(self, change, actor).await
+        match &self.transaction {
+            Some(transaction) => transaction.stage(self, change, actor).await,
+            None => commit::commit(self, change, actor).await,
+        }
     }
 
     /// `schema` with field ids, for a [`Operation::Replace`] that changes the columns: give it to the writer and then
@@ -122,6 +160,10 @@ impl Dataset {
     /// When a dataset cannot have these columns.
     pub async fn plan_schema(&self, schema: &SchemaRef) -> Result<SchemaRef> {
         validate(schema)?;
+        if let Some(transaction) = &self.transaction {
+            let assigned = |state: &log::State| assign(schema, Some(&state.stored_schema().0), state.last_field_id());
+            return Ok(transaction.look(self, assigned).await?.schema);
+        }
         self.shared.refresh().await?;
         self.shared.with(|state| assign(schema, Some(&state.stored_schema().0), state.last_field_id()).schema)
     }
@@ -131,8 +173,32 @@ impl Dataset {
     /// # Errors
     /// When the log cannot be read.
     pub async fn find_key(&self, idempotency_key: &str) -> Result<Option<Version>> {
+        if let Some(transaction) = &self.transaction {
+            return transaction.look(self, |state| state.find_key(idempotency_key)).await;
+        }
         self.shared.refresh().await?;
         self.shared.with(|state| state.find_key(idempotency_key))
+    }
+
+    /// The version that a transaction sees that began at this time: the newest that was committed until then and is not a part of
+    /// a transaction that another dataset has shown it without; and the transaction that is about to make the next one.
+    pub(crate) async fn pin(
+        &self,
+        begun: Option<DateTime<Utc>>,
+        without: &HashSet<Ulid>,
+    ) -> Result<(Version, Option<Ulid>)> {
+        self.shared.refresh().await?;
+        let undecided = self.shared.undecided();
+        let version = self.shared.with(|state| {
+            self.check_alive(state)?;
+            let newest = state.snapshot().version;
+            // One that was made since then is seen as it is now.
+            let version = begun.map_or(newest, |begun| state.version_at(begun).unwrap_or(newest));
+            let unseen = |info: &&Arc<SnapshotInfo>| info.transaction.is_some_and(|id| without.contains(&id));
+            let first_unseen = state.history().iter().find(unseen).map_or(Version::MAX, |info| info.version);
+            Ok::<_, Error>(version.min(first_unseen.saturating_sub(1)))
+        })??;
+        Ok((version, undecided))
     }
 
     /// Every file that any version in the log refers to, with its newest record. The bucket is asked whatever the
@@ -164,8 +230,10 @@ impl Dataset {
         let reader = self.shared.reader();
         let mut found = References::default();
         for from in (first..=newest).step_by(256) {
-            for delta in reader.deltas(from, newest.min(from + 255)).await?.into_iter().flatten() {
-                found.take(delta);
+            for entry in reader.deltas(from, newest.min(from + 255)).await? {
+                if let log::Found::Counts(delta) = entry {
+                    found.take(*delta);
+                }
             }
         }
         Ok(found)

@@ -9,10 +9,12 @@ use parking_lot::RwLock;
 use skein_model::{Clock, DatasetId, Version};
 use skein_storage::Bucket;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use ulid::Ulid;
 
 use crate::{
     Error, Result, Snapshot,
-    log::{Delta, LogReader, State},
+    log::{Delta, Following, LogReader, State},
+    transaction::Outcomes,
 };
 
 /// Older snapshots kept in memory per dataset.
@@ -36,12 +38,14 @@ pub(crate) struct Shared {
 struct Known {
     state: Option<State>,
     checked: Option<Instant>,
+    /// The transaction that the entry after the newest version waits for, when it was last looked at.
+    undecided: Option<Ulid>,
 }
 
 impl Shared {
-    pub(crate) fn new(bucket: Bucket, dataset: DatasetId, options: &crate::CatalogOptions) -> Self {
+    pub(crate) fn new(bucket: Bucket, dataset: DatasetId, outcomes: Outcomes, options: &crate::CatalogOptions) -> Self {
         Self {
-            reader: LogReader { bucket, dataset },
+            reader: LogReader { bucket, dataset, outcomes },
             clock: Arc::clone(&options.clock),
             refresh: options.refresh,
             checkpoint_every: options.checkpoint_every,
@@ -112,10 +116,29 @@ impl Shared {
         let mut width = 1;
         loop {
             let version = self.with(|state| state.snapshot().version)?;
-            let Some(deltas) = self.reader.following(version, &mut width).await? else { break };
+            let Following { deltas, undecided } = self.reader.following(version, &mut width).await?;
+            let ends = deltas.is_empty() || undecided.is_some();
             self.take_over(deltas)?;
+            if ends {
+                let mut known = self.state.write();
+                (known.checked, known.undecided) = (Some(started), undecided);
+                return Ok(());
+            }
         }
-        self.state.write().checked = Some(started);
+    }
+
+    /// The transaction that, when it was last looked at, was about to make the version after the newest.
+    pub(crate) fn undecided(&self) -> Option<Ulid> {
+        self.state.read().undecided
+    }
+
+    /// Sees to it that the version after the newest one known, if there is one, is decided. Its transaction gets some time;
+    /// after that it is given up.
+    pub(super) async fn settle_next(&self) -> Result<()> {
+        let next = self.with(|state| state.snapshot().version)? + 1;
+        if let Some(transaction) = self.reader.delta(next).await?.and_then(|delta| delta.info.transaction) {
+            self.reader.outcomes.settle(transaction, self.clock.now()).await?;
+        }
         Ok(())
     }
 
@@ -158,8 +181,8 @@ impl Shared {
             return Box::pin(self.catch_up()).await;
         }
         let started = Instant::now();
-        let state = self.reader.newest().await?.ok_or_else(|| self.no_log())?;
-        *self.state.write() = Known { state: Some(state), checked: Some(started) };
+        let (state, undecided) = self.reader.newest().await?.ok_or_else(|| self.no_log())?;
+        *self.state.write() = Known { state: Some(state), checked: Some(started), undecided };
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use skein_model::{DatasetId, FileId};
 
-use crate::{DataFile, FileDeletes, SnapshotInfo, StoredSchema, persisted};
+use crate::{DataFile, FileDeletes, Operation, SnapshotInfo, StoredSchema, persisted};
 
 /// What stands in `tables/<dataset>/log/<version>.json`. The commit id in `info` makes it unlike any other attempt's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +46,30 @@ impl Delta {
     /// The format that it has to be written in.
     pub(crate) fn needed_format(&self) -> u32 {
         let deletes = !self.deletes.is_empty() || self.added.iter().any(|file| file.deletes.is_some());
-        if deletes || self.info.operation.is_later() { persisted::FORMAT_DELETES } else { persisted::FORMAT }
+        if deletes || self.info.transaction.is_some() || self.info.operation.is_later() {
+            persisted::FORMAT_DELETES
+        } else {
+            persisted::FORMAT
+        }
+    }
+
+    /// What is left of it when the transaction it belongs to was given up. Its counts are those of the version before, which
+    /// [`State`](super::State) fills in.
+    pub(crate) fn voided(self) -> Self {
+        Self {
+            format: self.format,
+            dataset: self.dataset,
+            info: SnapshotInfo { operation: Operation::Abort, idempotency_key: None, ..self.info },
+            schema_id: self.schema_id,
+            last_field_id: self.last_field_id,
+            schema: None,
+            properties: BTreeMap::new(),
+            collected_before: None,
+            removed_all: false,
+            removed: Vec::new(),
+            added: Vec::new(),
+            deletes: Vec::new(),
+        }
     }
 }
 
@@ -56,7 +79,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::{
-        Operation, fingerprint, golden,
+        fingerprint, golden,
         schema::assign,
         stats::tests::{file_with_deletes, file_with_everything},
     };
@@ -87,6 +110,7 @@ pub(super) mod tests {
                 idempotency_key: None,
                 parent: None,
                 commit_id: "01JC0000000000000000000011".parse().unwrap(),
+                transaction: None,
             },
             schema_id: 1,
             last_field_id: 2,
@@ -174,8 +198,16 @@ pub(super) mod tests {
         Delta { info, schema: None, removed_all: false, collected_before, ..replace }
     }
 
+    /// An append that counts if its transaction was committed.
+    pub(in crate::log) fn intent() -> Delta {
+        let append = append();
+        let transaction = Some("01JC0000000000000000000099".parse().unwrap());
+        Delta { format: 2, info: SnapshotInfo { transaction, ..append.info }, ..append }
+    }
+
     #[test]
     fn the_format_is_the_one_on_file() {
+        golden::check("log_intent", &intent());
         golden::check("log_create", &create());
         golden::check("log_append", &append());
         golden::check("log_replace", &replace());

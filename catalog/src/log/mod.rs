@@ -12,5 +12,5 @@ mod state;
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use delta::Delta;
 pub(crate) use keys::{data_key, dataset_folder, deletes_key, delta_key};
-pub(crate) use reader::LogReader;
+pub(crate) use reader::{Following, Found, LogReader};
 pub(crate) use state::State;

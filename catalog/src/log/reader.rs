@@ -3,9 +3,13 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use skein_model::{DatasetId, Version};
 use skein_storage::Bucket;
+use ulid::Ulid;
 
 use super::{Checkpoint, Delta, State, keys};
-use crate::{Error, Result, persisted};
+use crate::{
+    Error, Result, persisted,
+    transaction::{Outcome, Outcomes},
+};
 
 /// Log entries read at the same time.
 const PARALLEL_READS: u64 = 32;
@@ -15,6 +19,28 @@ const PARALLEL_READS: u64 = 32;
 pub(crate) struct LogReader {
     pub(crate) bucket: Bucket,
     pub(crate) dataset: DatasetId,
+    /// What became of the transactions that entries belong to.
+    pub(crate) outcomes: Outcomes,
+}
+
+/// An entry of the log, by what it counts for.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// There is none (yet).
+    Missing,
+    /// Its transaction is neither committed nor given up. Nothing follows until it is.
+    Undecided(Ulid),
+    /// This is what it changes.
+    Counts(Box<Delta>),
+}
+
+/// The entries after a version.
+#[derive(Debug)]
+pub(crate) struct Following {
+    /// Those that count, in order.
+    pub(crate) deltas: Vec<Delta>,
+    /// The transaction that the next entry waits for.
+    pub(crate) undecided: Option<Ulid>,
 }
 
 /// What a listing of the log shows.
@@ -26,7 +52,7 @@ struct Listed {
 }
 
 impl LogReader {
-    /// One version's entry, or `None` when it is not there (yet).
+    /// One version's entry as it was written, or `None` when it is not there (yet). Whether it counts is another question.
     pub(crate) async fn delta(&self, version: Version) -> Result<Option<Delta>> {
         let key = keys::delta_key(self.dataset, version);
         match self.bucket.get_opt(&key).await? {
@@ -35,23 +61,42 @@ impl LogReader {
         }
     }
 
-    /// Entries `from..=to`, read in parallel and returned in order.
-    pub(crate) async fn deltas(&self, from: Version, to: Version) -> Result<Vec<Option<Delta>>> {
-        let parallel = usize::try_from(PARALLEL_READS).unwrap_or(1);
-        stream::iter(from..=to).map(|version| self.delta(version)).buffered(parallel).try_collect().await
+    /// One version's entry, as it counts.
+    async fn found(&self, version: Version) -> Result<Found> {
+        let Some(mut delta) = self.delta(version).await? else { return Ok(Found::Missing) };
+        let Some(transaction) = delta.info.transaction else { return Ok(Found::Counts(Box::new(delta))) };
+        Ok(match self.outcomes.of(transaction).await? {
+            None => Found::Undecided(transaction),
+            Some(Outcome::Aborted) => Found::Counts(Box::new(delta.voided())),
+            Some(Outcome::Committed { at }) => {
+                delta.info.timestamp = at;
+                Found::Counts(Box::new(delta))
+            }
+        })
     }
 
-    /// The newest state, read from nothing; `None` when there is no first version.
-    pub(crate) async fn newest(&self) -> Result<Option<State>> {
+    /// Entries `from..=to`, read in parallel and returned in order.
+    pub(crate) async fn deltas(&self, from: Version, to: Version) -> Result<Vec<Found>> {
+        let parallel = usize::try_from(PARALLEL_READS).unwrap_or(1);
+        stream::iter(from..=to).map(|version| self.found(version)).buffered(parallel).try_collect().await
+    }
+
+    /// The newest state, read from nothing, and the transaction that what follows waits for; `None` when there is no first
+    /// version.
+    pub(crate) async fn newest(&self) -> Result<Option<(State, Option<Ulid>)>> {
         let listed = self.list().await?;
         let Some(mut state) = self.at_most(&listed, Version::MAX).await? else { return Ok(None) };
         self.advance(&mut state, listed.newest).await?;
         // A listing may lag behind: only a missing next entry proves that there is none.
         let mut width = 1;
-        while let Some(deltas) = self.following(state.snapshot().version, &mut width).await? {
+        loop {
+            let Following { deltas, undecided } = self.following(state.snapshot().version, &mut width).await?;
+            let ends = deltas.is_empty() || undecided.is_some();
             self.apply_all(&mut state, deltas)?;
+            if ends {
+                return Ok(Some((state, undecided)));
+            }
         }
-        Ok(Some(state))
     }
 
     /// The state at an older version, which must exist.
@@ -59,16 +104,25 @@ impl LogReader {
         let listed = self.list().await?;
         let mut state = self.at_most(&listed, version).await?.ok_or_else(|| self.missing(1))?;
         self.advance(&mut state, version).await?;
-        Ok(state)
+        if state.snapshot().version == version { Ok(state) } else { Err(self.missing(version)) }
     }
 
-    /// The entries after `version` that are there, at least one; `None` when the next is not there. Reads more at once
-    /// the longer it goes on.
-    pub(crate) async fn following(&self, version: Version, width: &mut u64) -> Result<Option<Vec<Delta>>> {
-        let deltas = self.deltas(version + 1, version + *width).await?;
-        let found: Vec<_> = deltas.into_iter().map_while(|delta| delta).collect();
-        *width = if found.len() as u64 == *width { (*width * 2).min(PARALLEL_READS) } else { 1 };
-        Ok((!found.is_empty()).then_some(found))
+    /// The entries after `version` that are there and count; none when the next is not there, or undecided. Reads more at
+    /// once the longer it goes on.
+    pub(crate) async fn following(&self, version: Version, width: &mut u64) -> Result<Following> {
+        let (mut deltas, mut undecided) = (Vec::new(), None);
+        for found in self.deltas(version + 1, version + *width).await? {
+            match found {
+                Found::Counts(delta) => deltas.push(*delta),
+                Found::Missing => break,
+                Found::Undecided(transaction) => {
+                    undecided = Some(transaction);
+                    break;
+                }
+            }
+        }
+        *width = if deltas.len() as u64 == *width { (*width * 2).min(PARALLEL_READS) } else { 1 };
+        Ok(Following { deltas, undecided })
     }
 
     pub(crate) fn apply_all(&self, state: &mut State, deltas: Vec<Delta>) -> Result<()> {
@@ -130,13 +184,27 @@ impl LogReader {
         State::restore(checkpoint).map_err(|misfit| persisted::corrupt(&self.bucket, &key, &misfit))
     }
 
-    /// Applies the entries up to `version`, all of which must be there.
+    /// Applies the entries up to `version`, all of which must be there, or up to the first that is undecided.
     async fn advance(&self, state: &mut State, version: Version) -> Result<()> {
         while state.snapshot().version < version {
             let from = state.snapshot().version + 1;
             let to = version.min(from + 8 * PARALLEL_READS - 1);
-            let deltas: Option<Vec<_>> = self.deltas(from, to).await?.into_iter().collect();
-            self.apply_all(state, deltas.ok_or_else(|| self.missing(from))?)?;
+            let mut deltas = Vec::new();
+            let mut undecided = false;
+            for found in self.deltas(from, to).await? {
+                match found {
+                    Found::Counts(delta) => deltas.push(*delta),
+                    Found::Missing => return Err(self.missing(from)),
+                    Found::Undecided(_) => {
+                        undecided = true;
+                        break;
+                    }
+                }
+            }
+            self.apply_all(state, deltas)?;
+            if undecided {
+                break;
+            }
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(crate) type Misfit = String;
 
 /// Everything up to one version. Moving on to the next takes time in proportion to the change, except for the list of
 /// files, which is copied as one block of pointers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct State {
     snapshot: Arc<Snapshot>,
     /// As it is persisted: field ids, no schema id.
@@ -121,12 +121,34 @@ impl State {
         }
         let mut files = self.snapshot.files.to_vec();
         let outcome = deltas.into_iter().try_for_each(|delta| {
+            let delta = self.counted(delta);
             let next = self.next_without_files(&delta, &mut files)?;
             self.advance(delta, Arc::new(next));
             Ok(())
         });
         self.snapshot = Arc::new(Snapshot { files: files.into(), ..Snapshot::clone(&self.snapshot) });
         outcome
+    }
+
+    /// An entry that changes nothing, because its transaction was given up, with the counts of the version before.
+    fn counted(&self, delta: Delta) -> Delta {
+        if delta.info.operation != Operation::Abort {
+            return delta;
+        }
+        let current = &self.snapshot.info;
+        let info = SnapshotInfo {
+            timestamp: delta.info.timestamp.max(current.timestamp),
+            rows_added: 0,
+            rows_removed: 0,
+            files_added: 0,
+            files_removed: 0,
+            rows: current.rows,
+            bytes: current.bytes,
+            files: current.files,
+            schema_fingerprint: current.schema_fingerprint.clone(),
+            ..delta.info
+        };
+        Delta { info, schema_id: self.snapshot.schema_id, last_field_id: self.last_field_id, ..delta }
     }
 
     /// The snapshot that a delta would lead to.
@@ -366,7 +388,7 @@ fn check_totals(info: &SnapshotInfo, files: u64, rows: u64, bytes: u64) -> Resul
 #[cfg(test)]
 mod tests {
     use super::{
-        super::delta::tests::{append, collect, create, delete, replace},
+        super::delta::tests::{append, collect, create, delete, intent, replace},
         *,
     };
     use crate::{field_id, schema_id};
@@ -466,6 +488,17 @@ mod tests {
         let mut twice = append();
         (twice.info.version, twice.info.files, twice.info.rows, twice.info.bytes) = (3, 2, 20, 2468);
         assert!(state.apply(twice).unwrap_err().contains("there already"));
+    }
+
+    #[test]
+    fn what_a_given_up_transaction_meant_to_do_changes_nothing() {
+        let mut state = State::start(create()).unwrap();
+        state.apply_all(vec![intent().voided()]).unwrap();
+        let snapshot = state.snapshot();
+        assert_eq!((snapshot.version, snapshot.rows, snapshot.files.len()), (2, 0, 0));
+        assert_eq!((snapshot.info.operation, snapshot.info.transaction), (Operation::Abort, intent().info.transaction));
+        assert_eq!(state.find_key("sha256:abc"), None);
+        assert_eq!(State::restore(state.checkpoint()).unwrap().checkpoint(), state.checkpoint());
     }
 
     #[test]

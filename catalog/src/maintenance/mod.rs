@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 
 use skein_model::DatasetId;
 
-use crate::{Catalog, Dataset, Entry, Result, names::Target};
+use crate::{Catalog, Dataset, Entry, Result};
 
 /// All datasets that have a name.
 async fn named_datasets(catalog: &Catalog) -> Result<Vec<Dataset>> {
@@ -34,13 +34,9 @@ async fn named_datasets(catalog: &Catalog) -> Result<Vec<Dataset>> {
         .collect())
 }
 
-/// The ids of all datasets that have a name, those in buckets that are not configured too.
+/// The ids of all datasets that have a name, those in buckets that are not configured too, and those that a transaction is
+/// about to name.
 async fn named_ids(catalog: &Catalog) -> Result<BTreeSet<DatasetId>> {
     let records = catalog.live_names().await?.into_iter();
-    Ok(records
-        .filter_map(|record| match record.target {
-            Target::Dataset { id, .. } => Some(id),
-            _ => None,
-        })
-        .collect())
+    Ok(records.flat_map(|record| record.target.datasets()).collect())
 }

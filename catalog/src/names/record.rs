@@ -45,16 +45,32 @@ pub(crate) enum Target {
     External(ExternalSpec),
     /// Nothing any more.
     Dropped,
+    /// `after` if the transaction was committed, else `before`.
+    Pending {
+        transaction: Ulid,
+        before: Box<Target>,
+        after: Box<Target>,
+    },
 }
 
 impl Target {
-    /// None when it was dropped.
+    /// None when it was dropped. While that is open, what it may be.
     pub(crate) fn kind(&self) -> Option<EntryKind> {
         match self {
             Self::Dataset { .. } => Some(EntryKind::Dataset),
             Self::View(_) => Some(EntryKind::View),
             Self::External(_) => Some(EntryKind::External),
             Self::Dropped => None,
+            Self::Pending { before, after, .. } => after.kind().or(before.kind()),
+        }
+    }
+
+    /// The datasets that it is, or may turn out to be.
+    pub(crate) fn datasets(&self) -> Vec<DatasetId> {
+        match self {
+            Self::Dataset { id, .. } => vec![*id],
+            Self::Pending { before, after, .. } => [before.datasets(), after.datasets()].concat(),
+            Self::View(_) | Self::External(_) | Self::Dropped => Vec::new(),
         }
     }
 }
@@ -109,6 +125,13 @@ mod tests {
         golden::check("name_view", &record(Target::View(view())));
         golden::check("name_external", &record(Target::External(external())));
         golden::check("name_dropped", &record(Target::Dropped));
+        let pending = Target::Pending {
+            transaction: "01JC0000000000000000000099".parse().unwrap(),
+            before: Box::new(Target::Dropped),
+            after: Box::new(Target::Dataset { id, bucket: "main".into() }),
+        };
+        assert_eq!((pending.kind(), pending.datasets()), (Some(EntryKind::Dataset), vec![id]));
+        golden::check("name_pending", &record(pending));
         let schema_id = Some("01JC0000000000000000000020".parse().unwrap());
         golden::check("name_in_schema", &NameRecord { schema_id, ..record(Target::Dropped) });
     }

@@ -7,6 +7,7 @@ use arrow_flight::{
     flight_service_client::FlightServiceClient,
     sql::{Any, ProstMessageExt},
 };
+use bytes::Bytes;
 use futures::TryStreamExt;
 use prost::Message;
 use tonic::{Code, Response, Status, service::interceptor::InterceptedService, transport::Channel};
@@ -24,6 +25,8 @@ pub struct Client {
     credentials: Credentials,
     login: Option<Login>,
     url: String,
+    /// What statements are a part of.
+    transaction: Option<Bytes>,
 }
 
 impl Client {
@@ -49,7 +52,7 @@ impl Client {
         let inner = FlightServiceClient::with_interceptor(channel, credentials.clone())
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);
-        let client = Self { inner, credentials, login, url: options.url.clone() };
+        let client = Self { inner, credentials, login, url: options.url.clone(), transaction: None };
         if let Some(login) = &client.login {
             login.begin().await.map_err(|status| client.error(status))?;
         }
@@ -90,6 +93,15 @@ impl Client {
             drop(self.call(Empty {}, |mut inner, request| async move { inner.list_actions(request).await }).await?);
         }
         Ok(())
+    }
+
+    /// The same client within a transaction.
+    pub(crate) fn within(&self, transaction: Bytes) -> Self {
+        Self { transaction: Some(transaction), ..self.clone() }
+    }
+
+    pub(crate) fn transaction_id(&self) -> Option<Bytes> {
+        self.transaction.clone()
     }
 
     /// The URL this client is connected to.

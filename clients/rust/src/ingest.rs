@@ -123,7 +123,7 @@ impl Client {
             schema: target.schema.clone(),
             catalog: None,
             temporary: target.temporary,
-            transaction_id: None,
+            transaction_id: self.transaction_id(),
             options: target.bucket.iter().map(|bucket| ("bucket".to_owned(), bucket.clone())).collect(),
         };
         let mut sent = Progress::default();

@@ -17,6 +17,12 @@
 //! // A statement that runs often is planned once.
 //! let find = client.prepare("SELECT b FROM t WHERE a = $1").await?;
 //! let batches = find.query(Params::row([1i64])).await?.collect().await?;
+//!
+//! // What belongs together becomes visible together, or not at all.
+//! let transaction = client.begin().await?;
+//! transaction.update("INSERT INTO t VALUES (2, 'y')").await?;
+//! transaction.update("INSERT INTO u SELECT * FROM t").await?;
+//! transaction.commit().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -37,6 +43,7 @@ mod prepared;
 mod put;
 mod result;
 mod statement;
+mod transaction;
 mod upload;
 
 pub use action::ActionInfo;
@@ -52,3 +59,4 @@ pub use result::ResultStream;
 pub use skein_proto::RejectedRow;
 pub use statement::Outcome;
 pub use tonic::Code;
+pub use transaction::{Savepoint, Transaction};

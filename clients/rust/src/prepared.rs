@@ -32,7 +32,7 @@ impl Client {
     /// # Errors
     /// The server's, for a statement that is wrong.
     pub async fn prepare(&self, sql: impl Into<String>) -> Result<Prepared> {
-        let request = ActionCreatePreparedStatementRequest { query: sql.into(), transaction_id: None };
+        let request = ActionCreatePreparedStatementRequest { query: sql.into(), transaction_id: self.transaction_id() };
         let answers = self.act("CreatePreparedStatement", request.as_any().encode_to_vec()).await?;
         let answer = answers.first().ok_or_else(|| Error::protocol("no prepared statement in the answer"))?;
         let answer: ActionCreatePreparedStatementResult = unpack(answer)?;

@@ -22,7 +22,7 @@ impl Client {
     /// # Errors
     /// The server's, for a statement that is wrong or fails; later errors come out of the stream.
     pub async fn query(&self, sql: impl Into<String>) -> Result<ResultStream> {
-        let query = CommandStatementQuery { query: sql.into(), transaction_id: None };
+        let query = CommandStatementQuery { query: sql.into(), transaction_id: self.transaction_id() };
         let info = self.flight_info(&query).await?;
         ResultStream::open(self, info).await
     }
@@ -33,7 +33,7 @@ impl Client {
     /// # Errors
     /// The server's.
     pub async fn update(&self, sql: impl Into<String>) -> Result<i64> {
-        let update = CommandStatementUpdate { query: sql.into(), transaction_id: None };
+        let update = CommandStatementUpdate { query: sql.into(), transaction_id: self.transaction_id() };
         put::update(self, command(&update), None).await
     }
 

@@ -16,6 +16,7 @@ mod session_options;
 mod standard;
 mod token_create;
 mod token_revoke;
+mod transaction;
 mod user_create;
 mod user_delete;
 mod user_set_password;

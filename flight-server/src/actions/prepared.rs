@@ -14,12 +14,10 @@ use crate::{rpc::Caller, server::State, status};
 
 pub(super) async fn create(state: &Arc<State>, call: &Call, body: &Bytes) -> Result<Vec<Bytes>, Status> {
     let request: ActionCreatePreparedStatementRequest = unpack(body, "ActionCreatePreparedStatementRequest")?;
-    if request.transaction_id.is_some_and(|id| !id.is_empty()) {
-        let message = "there are no transactions here; prepare the statement without a transaction id";
-        return Err(status::new(Code::Unimplemented, message));
-    }
+    let transaction = request.transaction_id.unwrap_or_default();
+    let call = state.flight_sql.within(call, &transaction).map_err(|error| status::from_error(&error))?;
     let prepared =
-        state.flight_sql.create_prepared(call, &request.query).await.map_err(|error| status::from_error(&error))?;
+        state.flight_sql.create_prepared(&call, &request.query).await.map_err(|error| status::from_error(&error))?;
     Ok(vec![prepared.as_any().encode_to_vec().into()])
 }
 

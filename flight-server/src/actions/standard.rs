@@ -6,7 +6,7 @@ use bytes::Bytes;
 use skein_flight_sql::{Call, FlightSql};
 use tonic::{Code, Status};
 
-use super::{cancel, prepared, renew, session_options};
+use super::{cancel, prepared, renew, session_options, transaction};
 use crate::{rpc::Caller, server::State, status};
 
 macro_rules! standard_actions {
@@ -49,10 +49,10 @@ standard_actions! {
     ClosePreparedStatement, true, "Forgets a prepared statement. Request: ActionClosePreparedStatementRequest. No response.";
     RenewFlightEndpoint, true, "Gives an endpoint a new ticket that is valid for longer. Request: RenewFlightEndpointRequest. Response: FlightEndpoint.";
     CreatePreparedSubstraitPlan, false, "Prepares a Substrait plan.";
-    BeginTransaction, false, "Begins a transaction.";
-    EndTransaction, false, "Commits or rolls back a transaction.";
-    BeginSavepoint, false, "Begins a savepoint.";
-    EndSavepoint, false, "Releases or rolls back to a savepoint.";
+    BeginTransaction, true, "Begins a transaction. Request: ActionBeginTransactionRequest. Response: ActionBeginTransactionResult.";
+    EndTransaction, true, "Commits or rolls back a transaction. Request: ActionEndTransactionRequest. No response.";
+    BeginSavepoint, true, "Sets a savepoint in a transaction. Request: ActionBeginSavepointRequest. Response: ActionBeginSavepointResult.";
+    EndSavepoint, true, "Releases or rolls back to a savepoint. Request: ActionEndSavepointRequest. No response.";
 }
 
 impl StandardAction {
@@ -83,11 +83,11 @@ pub(super) async fn run(
         StandardAction::CreatePreparedStatement => prepared::create(state, call, body).await,
         StandardAction::ClosePreparedStatement => prepared::close(state, caller, body).await,
         StandardAction::RenewFlightEndpoint => renew::run(state, caller, body),
-        StandardAction::CreatePreparedSubstraitPlan
-        | StandardAction::BeginTransaction
-        | StandardAction::EndTransaction
-        | StandardAction::BeginSavepoint
-        | StandardAction::EndSavepoint => Err(match FlightSql::unsupported_action(action.name()) {
+        StandardAction::BeginTransaction => transaction::begin(state, caller, body),
+        StandardAction::EndTransaction => transaction::end(state, caller, body).await,
+        StandardAction::BeginSavepoint => transaction::begin_savepoint(state, caller, body),
+        StandardAction::EndSavepoint => transaction::end_savepoint(state, caller, body),
+        StandardAction::CreatePreparedSubstraitPlan => Err(match FlightSql::unsupported_action(action.name()) {
             Some(error) => status::from_error(&error),
             None => status::new(Code::Unimplemented, format!("{} is not done here", action.name())),
         }),
@@ -102,6 +102,6 @@ mod tests {
     fn names_are_those_of_the_specification() {
         assert_eq!(StandardAction::from_name("CancelFlightInfo"), Some(StandardAction::CancelFlightInfo));
         assert_eq!(StandardAction::from_name("cancelflightinfo"), None);
-        assert!(StandardAction::supported_ones().all(|action| action != StandardAction::BeginTransaction));
+        assert!(StandardAction::supported_ones().all(|action| action != StandardAction::CreatePreparedSubstraitPlan));
     }
 }

@@ -41,7 +41,9 @@ impl Caller {
         let text = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let call = Call::new(&self.session).with_headers(text).map_err(|error| status::from_error(&error))?;
         let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        Ok(call.reads_every_endpoint(agent.is_some_and(reads_every_endpoint)))
+        // ADBC's driver leaves the transaction out of what it ingests.
+        let is_adbc = agent.is_some_and(is_adbc);
+        Ok(call.reads_every_endpoint(is_adbc).ingest_names_no_transaction(is_adbc))
     }
 
     /// The author of changes that this request makes.
@@ -52,6 +54,6 @@ impl Caller {
 
 /// Whether a client is known to read all endpoints of a FlightInfo, side by side. A program that calls Arrow's own Flight clients decides for
 /// itself, and many take the first only.
-fn reads_every_endpoint(user_agent: &str) -> bool {
+fn is_adbc(user_agent: &str) -> bool {
     user_agent.contains("ADBC Flight SQL")
 }

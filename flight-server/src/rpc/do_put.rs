@@ -41,7 +41,7 @@ pub(super) async fn answer(
     let incoming = Incoming::open(messages, state.max_message_bytes).await?;
     match incoming.descriptor.r#type() {
         DescriptorType::Path => path(state, caller, &metadata, incoming).await,
-        DescriptorType::Cmd => command(state, caller, incoming).await,
+        DescriptorType::Cmd => command(state, caller, &metadata, incoming).await,
         DescriptorType::Unknown => Err(status::new(
             Code::InvalidArgument,
             "the descriptor is neither a path nor a command; name a dataset with a path such as [\"flights\"]",
@@ -69,14 +69,19 @@ async fn path(
     }))
 }
 
-async fn command(state: &Arc<State>, caller: Caller, incoming: Incoming) -> Result<Answers<PutResult>, Status> {
+async fn command(
+    state: &Arc<State>,
+    caller: Caller,
+    metadata: &MetadataMap,
+    incoming: Incoming,
+) -> Result<Answers<PutResult>, Status> {
     if FlightSql::handles_put(&incoming.descriptor) {
-        return sql(state, caller, incoming).await;
+        return sql(state, &caller, metadata, incoming).await;
     }
     match IngestFile::decode(&incoming.descriptor.cmd).map_err(|error| status::from_error(&error))? {
         Some(file) => Ok(self::file(state, caller, file, incoming)),
         // Flight SQL knows how to name what it does not do.
-        None => sql(state, caller, incoming).await,
+        None => sql(state, &caller, metadata, incoming).await,
     }
 }
 
@@ -90,7 +95,13 @@ fn file(state: &Arc<State>, caller: Caller, file: IngestFile, mut incoming: Inco
     })
 }
 
-async fn sql(state: &Arc<State>, caller: Caller, mut incoming: Incoming) -> Result<Answers<PutResult>, Status> {
+async fn sql(
+    state: &Arc<State>,
+    caller: &Caller,
+    metadata: &MetadataMap,
+    mut incoming: Incoming,
+) -> Result<Answers<PutResult>, Status> {
+    let call = caller.call(metadata.as_ref())?;
     let descriptor = incoming.descriptor.clone();
     let schema = incoming.schema_opt().await?;
     let batches = incoming
@@ -99,7 +110,7 @@ async fn sql(state: &Arc<State>, caller: Caller, mut incoming: Incoming) -> Resu
         .boxed();
     let outcome = state
         .flight_sql
-        .put(&caller.session, &descriptor, PutStream { schema, batches })
+        .put(call, &descriptor, PutStream { schema, batches })
         .await
         .map_err(|error| status::from_error(&error))?;
     Ok(stream::iter([Ok(PutResult { app_metadata: outcome.app_metadata() })]).boxed())

@@ -166,6 +166,7 @@ async fn upkeep(state: Arc<State>) {
     loop {
         tick.tick().await;
         state.sessions.sweep(std::time::Instant::now());
+        state.flight_sql.sweep_transactions();
         if !state.auth.login_needed() {
             state.auth.refresh().await;
         }

@@ -70,7 +70,7 @@ impl State {
             clock: Arc::clone(&clock),
         };
         let auth = Authenticator::new(catalog.accounts().clone(), &key, auth_options, Arc::clone(&metrics)).await?;
-        let ingest = IngestBridge::new(catalog.clone(), writer);
+        let ingest = IngestBridge::new(writer);
         let flight_sql = Arc::new(FlightSql::new(
             engine.clone(),
             TicketKey::new(key.derive("tickets")),

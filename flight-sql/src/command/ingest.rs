@@ -45,6 +45,7 @@ impl FlightSql {
         })?;
         let (schema, batches) = without_column_metadata(&sent, upload.batches);
         let _note = NoteChange(&self.statements);
+        let _held = self.transactions.hold(session);
         let rows = match command.temporary {
             true => self.ingest_temporary(session, &command, mode, schema, batches).await?,
             false => self.ingest_dataset(session, command, mode, schema, batches).await?,

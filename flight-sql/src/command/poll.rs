@@ -33,11 +33,12 @@ const LATER: Duration = Duration::from_secs(2);
 impl FlightSql {
     /// PollFlightInfo.
     pub(crate) async fn poll_info(&self, call: &Call, descriptor: &FlightDescriptor) -> Result<PollInfo> {
-        let run = match Request::of_descriptor(descriptor)? {
-            Request::Wrapped(ticket) => return self.poll_again(call, descriptor, &ticket).await,
-            Request::Sql(sql) => Runnable { plan: self.plan(call, &sql, &Pins::new()).await?, parameters: None },
-            Request::Prepared(handle) => self.prepared_run(call, &handle).await?,
-            Request::Table(_) | Request::Metadata(..) => {
+        let (call, request) = &self.enter(call.clone(), Request::of_descriptor(descriptor)?)?;
+        let run = match request {
+            Request::Wrapped(ticket) => return self.poll_again(call, descriptor, ticket).await,
+            Request::Sql(sql) => Runnable { plan: self.plan(call, sql, &Pins::new()).await?, parameters: None },
+            Request::Prepared(handle) => self.prepared_run(call, handle).await?,
+            Request::Table(_) | Request::Metadata(..) | Request::Within(..) => {
                 return Ok(complete(self.flight_info(call, descriptor).await?));
             }
         };

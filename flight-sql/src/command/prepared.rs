@@ -18,6 +18,7 @@ use crate::{
     ActionCreatePreparedStatementResult, Answer, Call, Error, FlightSql, PutOutcome, PutStream, Result,
     statement::{Parameters, Planned, collect},
     ticket::{inline_sql, required_sql},
+    transactions::id_of,
 };
 
 impl FlightSql {
@@ -37,9 +38,10 @@ impl FlightSql {
             principal: session.principal().name.clone(),
             statement_id: new_id(),
             sql: inline_sql(sql),
+            transaction: id_of(session),
             ..Default::default()
         };
-        let planned = Planned { plan, session: session.id() };
+        let planned = Planned { plan, session: session.scope() };
         self.statements.keep_prepared(payload.statement_id.clone(), planned, as_of).await;
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: self.key.sign_prepared(&payload),
@@ -116,8 +118,9 @@ impl FlightSql {
 
     /// The plan of a handle: the kept one while it reads what is current, a new one otherwise, so that every execution sees the latest data.
     async fn prepared_plan(&self, session: &Arc<Session>, payload: &PreparedPayload) -> Result<Plan> {
+        let session = &self.prepared_session(session, &payload.transaction)?;
         let kept = self.statements.prepared(&payload.statement_id).await;
-        let kept = kept.filter(|kept| kept.planned.session == session.id());
+        let kept = kept.filter(|kept| kept.planned.session == session.scope());
         let as_of = self.statements.now();
         let plan = match kept {
             Some(kept) if self.statements.is_recent(&kept) => return Ok(kept.planned.plan),
@@ -125,7 +128,7 @@ impl FlightSql {
             Some(kept) => self.plan(session, kept.planned.plan.sql(), &Pins::new()).await?,
             None => self.plan(session, required_sql(&payload.sql)?, &Pins::new()).await?,
         };
-        let planned = Planned { plan: plan.clone(), session: session.id() };
+        let planned = Planned { plan: plan.clone(), session: session.scope() };
         self.statements.keep_prepared(payload.statement_id.clone(), planned, as_of).await;
         Ok(plan)
     }

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow_flight::{FlightDescriptor, FlightInfo};
 use arrow_schema::SchemaRef;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use skein_model::ErrorKind;
 use skein_proto::{StatementTicket, TicketKind};
 use skein_query::{Part, Pins, Plan, PlanKind, QueryStream, Session};
 
@@ -15,6 +16,7 @@ use crate::{
     encoding::{Converter, Encoding},
     statement::{Opened, Parameters, Planned, Running, RunningQuery},
     ticket::{inline_sql, pins_from_proto, pins_to_proto, required_sql},
+    transactions::id_of,
 };
 
 /// A statement about to run: its plan, and the values for its parameters.
@@ -88,11 +90,11 @@ impl FlightSql {
         if !pins.is_empty() {
             return Ok(session.plan(sql, pins).await?);
         }
-        if let Some(plan) = self.statements.text(session.id(), sql).await {
+        if let Some(plan) = self.statements.text(session.scope(), sql).await {
             return Ok(plan);
         }
         let plan = session.plan(sql, pins).await?;
-        self.statements.keep_text(session.id(), &plan).await;
+        self.statements.keep_text(session.scope(), &plan).await;
         Ok(plan)
     }
 
@@ -157,6 +159,7 @@ impl FlightSql {
             update: run.is_update(),
             run: if run.is_update() { self.statements.run().to_owned() } else { String::new() },
             part: None,
+            transaction: id_of(run.plan.session()),
         };
         self.statements.keep_planned(id, Planned { plan: run.plan, session: session.id() }).await;
         Ok(ticket)
@@ -190,11 +193,28 @@ impl FlightSql {
     /// The statement of a ticket, with its values: planned for it on this server, or planned again.
     pub(super) async fn ticket_run(&self, session: &Arc<Session>, ticket: &StatementTicket) -> Result<Runnable> {
         let plan = match self.statements.planned(&ticket.statement_id).await {
-            Some(planned) => planned.plan,
-            None => self.plan(session, required_sql(&ticket.sql)?, &pins_from_proto(&ticket.pins)?).await?,
+            Some(planned) => {
+                self.check_readable(&planned.plan)?;
+                planned.plan
+            }
+            None => {
+                let inside = self.within(session, &ticket.transaction)?;
+                self.plan(&inside, required_sql(&ticket.sql)?, &pins_from_proto(&ticket.pins)?).await?
+            }
         };
         let parameters = self.placed_parameters(&ticket.parameters, &ticket.parameters_id).await?;
         Ok(Runnable { plan, parameters })
+    }
+
+    /// Refuses what reads a transaction that was rolled back: its files may be gone. What was committed can be read to the end.
+    fn check_readable(&self, plan: &Plan) -> Result<()> {
+        match plan.session().own_transaction() {
+            Some(transaction) if transaction.is_rolled_back() => Err(Error::server(
+                ErrorKind::NotFound,
+                "the transaction in which this statement was sent was rolled back; send the statement again",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Goes on with a query that was polled.

@@ -32,6 +32,7 @@ impl FlightSql {
     pub(super) async fn run_update(&self, run: Runnable) -> Result<i64> {
         let _note = NoteChange(&self.statements);
         let Runnable { plan, parameters } = run;
+        let _held = self.transactions.hold(plan.session());
         let count = match parameters {
             Some(parameters) if !plan.parameters().is_empty() => {
                 plan.execute_update_rows(parameters.into_batches()).await?

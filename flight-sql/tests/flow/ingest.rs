@@ -20,7 +20,7 @@ async fn rows_go_to_the_servers_ingest() {
     let command = CommandStatementIngest { options: [("bucket".into(), "b".into())].into(), ..ingest("t") };
     assert_eq!(count(f.put(&command, upload(vec![batch.clone(), batch.clone()])).await.unwrap()), 6);
     let seen = f.ingest.0.lock().unwrap();
-    let (request, schema, rows) = &seen[0];
+    let (request, schema, rows, _) = &seen[0];
     assert_eq!((request.name.to_string().as_str(), request.mode, *rows), ("public.t", IngestMode::CreateAppend, 6));
     assert_eq!(request.options["bucket"], "b");
     assert_eq!(*schema, batch.schema());
@@ -39,7 +39,7 @@ async fn names_are_resolved_and_checked() {
         (named(Some("system"), None), ErrorKind::InvalidInput),
         (named(None, Some("elsewhere")), ErrorKind::NotFound),
         (CommandStatementIngest { temporary: true, ..named(Some("public"), None) }, ErrorKind::InvalidInput),
-        (CommandStatementIngest { transaction_id: Some("t".into()), ..ingest("t") }, ErrorKind::Unimplemented),
+        (CommandStatementIngest { transaction_id: Some("t".into()), ..ingest("t") }, ErrorKind::InvalidInput),
     ] {
         let error = failed(f.put(&command, upload(vec![ints(&[1])])).await);
         assert_eq!(error.kind(), kind, "{error}");

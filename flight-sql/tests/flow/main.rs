@@ -12,4 +12,5 @@ mod prepared;
 mod statements;
 mod support;
 mod tickets;
+mod transactions;
 mod updates;

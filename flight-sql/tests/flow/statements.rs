@@ -99,7 +99,7 @@ async fn a_dropped_stream_leaves_nothing_running() {
 
 #[tokio::test]
 async fn unsupported_things_are_named() {
-    let error = FlightSql::unsupported_action("BeginSavepoint").unwrap();
+    let error = FlightSql::unsupported_action("CreatePreparedSubstraitPlan").unwrap();
     assert_eq!(error.kind(), ErrorKind::Unimplemented);
-    assert!(error.to_string().contains("BeginSavepoint"), "{error}");
+    assert!(error.to_string().contains("CreatePreparedSubstraitPlan"), "{error}");
 }

@@ -25,21 +25,21 @@ use skein_proto::TicketKey;
 use skein_query::{Engine, EngineConfig, Session};
 use skein_storage::{Bucket, Buckets};
 
-/// Remembers what it was asked.
+/// Remembers what it was asked, and whether in a transaction.
 #[derive(Debug, Default)]
-pub(crate) struct Recorder(pub Mutex<Vec<(IngestRequest, SchemaRef, u64)>>);
+pub(crate) struct Recorder(pub Mutex<Vec<(IngestRequest, SchemaRef, u64, bool)>>);
 
 #[async_trait]
 impl Ingest for Recorder {
     async fn ingest(
         &self,
-        _session: &Arc<Session>,
+        session: &Arc<Session>,
         request: IngestRequest,
         schema: SchemaRef,
         batches: BatchStream,
     ) -> Result<Uploaded> {
         let rows = batches.try_fold(0, |rows, batch| async move { Ok(rows + batch.num_rows() as u64) }).await?;
-        self.0.lock().unwrap().push((request, schema, rows));
+        self.0.lock().unwrap().push((request, schema, rows, session.transaction().is_some()));
         Ok(Uploaded { rows })
     }
 }

@@ -68,7 +68,7 @@ struct Names {
 impl Names {
     async fn read(scope: &Scope, views_only: bool) -> Result<Self> {
         let session = scope.session();
-        let catalog = session.engine().catalog();
+        let catalog = session.catalog();
         let mut schemas: BTreeMap<String, Tables> = BTreeMap::new();
         for schema in catalog.schemas().await? {
             schemas.entry(schema).or_default();

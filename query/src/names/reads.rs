@@ -1,7 +1,7 @@
 //! What the names of a statement stood for when it was planned.
 
-use skein_catalog::{At, Catalog, Entry, ViewSpec};
-use skein_model::{DatasetId, TableName, Version};
+use skein_catalog::{At, Catalog, CommitId, Entry, ViewSpec};
+use skein_model::{DatasetId, TableName};
 
 /// Looked up by name, all at their latest.
 #[derive(Debug, Clone, Default)]
@@ -13,13 +13,13 @@ pub(crate) struct Reads {
 
 #[derive(Debug, Clone)]
 enum Found {
-    Dataset(DatasetId, Version),
+    Dataset(DatasetId, CommitId),
     View(ViewSpec),
 }
 
 impl Reads {
-    pub(super) fn dataset(&mut self, name: &TableName, id: DatasetId, version: Version) {
-        self.found.push((name.clone(), Found::Dataset(id, version)));
+    pub(super) fn dataset(&mut self, name: &TableName, id: DatasetId, commit: CommitId) {
+        self.found.push((name.clone(), Found::Dataset(id, commit)));
     }
 
     pub(super) fn view(&mut self, name: &TableName, view: &ViewSpec) {
@@ -42,8 +42,9 @@ impl Reads {
         }
         for (name, found) in &self.found {
             let same = match (catalog.resolve_opt(name).await, found) {
-                (Ok(Some(Entry::Dataset(dataset))), Found::Dataset(id, version)) => {
-                    dataset.id() == *id && dataset.snapshot(At::Latest).await.is_ok_and(|now| now.version == *version)
+                (Ok(Some(Entry::Dataset(dataset))), Found::Dataset(id, commit)) => {
+                    dataset.id() == *id
+                        && dataset.snapshot(At::Latest).await.is_ok_and(|now| now.commit_id() == *commit)
                 }
                 (Ok(Some(Entry::View(view))), Found::View(then)) => view == *then,
                 _ => false,

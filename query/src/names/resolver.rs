@@ -205,7 +205,7 @@ impl Scope {
     }
 
     async fn catalog_table(&self, name: &TableName, at: At) -> Result<Arc<dyn TableProvider>> {
-        match (self.session.engine().catalog().resolve(name).await?, at) {
+        match (self.session.catalog().resolve(name).await?, at) {
             (Named::Dataset(dataset), at) => self.dataset(name, dataset, at).await,
             (Named::View(view), At::Latest) => self.view(name, &view).await,
             (Named::External(spec), At::Latest) => self.external(name, &spec).await,
@@ -234,7 +234,7 @@ impl Scope {
         let snapshot = dataset.snapshot(wanted).await?;
         if at == At::Latest {
             self.used.lock().insert(dataset.id(), snapshot.version);
-            self.reads.lock().dataset(name, dataset.id(), snapshot.version);
+            self.reads.lock().dataset(name, dataset.id(), snapshot.commit_id());
         } else {
             self.reads_other();
         }

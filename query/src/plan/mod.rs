@@ -179,7 +179,7 @@ impl Plan {
         let Some(from) = &self.0.made_from else { return false };
         let session = &self.0.session;
         session.touch();
-        from.session == session.changes() && from.reads.hold(session.engine().catalog()).await
+        from.session == session.changes() && from.reads.hold(&session.catalog()).await
     }
 
     /// Whether an option or a temporary table of its session has changed since it was planned.

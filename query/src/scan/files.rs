@@ -18,8 +18,8 @@ use datafusion::{
 };
 use object_store::{ObjectMeta, path::Path};
 use parking_lot::Mutex;
-use skein_catalog::{DataFile, Dataset, Snapshot, field_id};
-use skein_model::{DatasetId, FileId, Version};
+use skein_catalog::{CommitId, DataFile, Dataset, Snapshot, field_id};
+use skein_model::{DatasetId, FileId};
 
 use super::{
     HotCache,
@@ -125,7 +125,7 @@ fn object_meta(dataset: &Dataset, file: FileId, bytes: u64) -> ObjectMeta {
 /// The files of the snapshots that were read lately, and what was read of small ones.
 #[derive(Debug)]
 pub(crate) struct SnapshotCache {
-    snapshots: Mutex<HashMap<(DatasetId, Version), Arc<SnapshotFiles>>>,
+    snapshots: Mutex<HashMap<(DatasetId, CommitId), Arc<SnapshotFiles>>>,
     pub(super) small_files: SmallFiles,
     pub(super) hot: HotCache,
     pub(super) selections: Selections,
@@ -142,7 +142,7 @@ impl SnapshotCache {
     }
 
     pub(super) fn get(&self, dataset: &Dataset, snapshot: &Snapshot) -> DfResult<Arc<SnapshotFiles>> {
-        let key = (dataset.id(), snapshot.version);
+        let key = (dataset.id(), snapshot.commit_id());
         if let Some(files) = self.snapshots.lock().get(&key) {
             return Ok(files.clone());
         }

@@ -5,6 +5,7 @@ mod limits;
 mod options;
 mod planning;
 mod temp;
+mod transaction;
 
 use std::{
     collections::BTreeMap,
@@ -23,8 +24,8 @@ use datafusion::{
         session_state::{SessionState, SessionStateBuilder},
     },
 };
-use parking_lot::RwLock;
-use skein_catalog::{Actor, At, Entry, EntryKind};
+use parking_lot::{Mutex, RwLock};
+use skein_catalog::{Actor, At, Entry, EntryKind, Transaction};
 use skein_model::{Principal, SYSTEM_SCHEMA, SessionId, TableName};
 
 use self::{options::Options, temp::TempTables};
@@ -124,9 +125,20 @@ fn refresh_functions(state: &mut SessionState) -> Result<()> {
     Ok(())
 }
 
-/// A client's session: its options, its temporary tables, and the function registry its statements are planned with.
+/// A client's session: its options, its temporary tables, and the function registry its statements are planned with; or the same
+/// within a transaction.
 #[derive(Debug)]
 pub struct Session {
+    base: Arc<Base>,
+    /// Plans made in here serve in here only.
+    scope: SessionId,
+    /// What its statements are a part of, whatever SQL says.
+    transaction: Option<Arc<Transaction>>,
+}
+
+/// What a session is in every transaction.
+#[derive(Debug)]
+struct Base {
     engine: Engine,
     id: SessionId,
     principal: Principal,
@@ -134,6 +146,8 @@ pub struct Session {
     last_used: AtomicI64,
     settings: RwLock<Settings>,
     temp: TempTables,
+    /// The transaction that SQL has begun.
+    current: Mutex<Option<Arc<Transaction>>>,
 }
 
 #[derive(Debug)]
@@ -149,7 +163,7 @@ impl Session {
         let started = Utc::now();
         let memory = engine.budgets().of_session(&principal.name);
         let temp = TempTables::new(memory, engine.config().target_partitions);
-        Self {
+        let base = Base {
             engine,
             id,
             principal,
@@ -157,22 +171,24 @@ impl Session {
             last_used: AtomicI64::new(started.timestamp_millis()),
             settings: RwLock::new(Settings { core: Core::new(state), options: Options::default(), changes: 0 }),
             temp,
-        }
+            current: Mutex::default(),
+        };
+        Self { base: Arc::new(base), scope: id, transaction: None }
     }
 
     /// The session's id.
     pub fn id(&self) -> SessionId {
-        self.id
+        self.base.id
     }
 
     /// Who it acts for.
     pub fn principal(&self) -> &Principal {
-        &self.principal
+        &self.base.principal
     }
 
     /// The engine it belongs to.
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        &self.base.engine
     }
 
     /// Sets an option: `catalog`, `schema`, `timezone`, one of [`Delivery::KEYS`], or any `datafusion.*` setting that is not the server's.
@@ -188,13 +204,13 @@ impl Session {
     /// # Errors
     /// `InvalidInput` for an unknown option.
     pub fn reset_option(&self, key: &str) -> Result<()> {
-        let defaults = self.engine.default_config();
+        let defaults = self.base.engine.default_config();
         self.change(|options, state| options.reset(key, state.config_mut(), &defaults))
     }
 
     /// Applies a change to a copy, so that a refused one leaves nothing behind.
     fn change(&self, change: impl FnOnce(&mut Options, &mut SessionState) -> Result<bool>) -> Result<()> {
-        let mut settings = self.settings.write();
+        let mut settings = self.base.settings.write();
         let mut options = settings.options.clone();
         let mut state = settings.core.state.clone();
         if change(&mut options, &mut state)? {
@@ -208,13 +224,13 @@ impl Session {
 
     /// The session's own options (`catalog`, `schema`, `timezone`, and those of [`Delivery`]) with their current values.
     pub fn options(&self) -> BTreeMap<String, String> {
-        let settings = self.settings.read();
+        let settings = self.base.settings.read();
         settings.options.list(settings.core.state.config())
     }
 
     /// Whether there is an option of this name, also one that a client may not set.
     pub fn has_option(&self, key: &str) -> bool {
-        let settings = self.settings.read();
+        let settings = self.base.settings.read();
         settings.options.has(key, settings.core.state.config())
     }
 
@@ -225,17 +241,17 @@ impl Session {
 
     /// How its rows are sent, unless a call says otherwise.
     pub fn delivery(&self) -> Delivery {
-        self.settings.read().options.delivery.clone()
+        self.base.settings.read().options.delivery.clone()
     }
 
     /// The schema that bare names refer to.
     pub fn current_schema(&self) -> String {
-        self.settings.read().options.schema.clone()
+        self.base.settings.read().options.schema.clone()
     }
 
     /// Whether the engine's view types are sent to this session as they are.
     pub(crate) fn sends_views(&self) -> bool {
-        self.settings.read().options.delivery.fast
+        self.base.settings.read().options.delivery.fast
     }
 
     /// The schema in which a table's rows come out of the engine: strings and bytes of datasets are views, as in [`Plan::schema`](crate::Plan::schema).
@@ -252,7 +268,7 @@ impl Session {
     /// # Errors
     /// Those of the catalog.
     pub async fn table_size(&self, name: &TableName, pins: &Pins) -> Result<Option<TableSize>> {
-        let Some(Entry::Dataset(dataset)) = self.engine.catalog().resolve_opt(name).await? else { return Ok(None) };
+        let Some(Entry::Dataset(dataset)) = self.catalog().resolve_opt(name).await? else { return Ok(None) };
         let at = pins.get(&dataset.id()).map_or(At::Latest, |version| At::Version(*version));
         let snapshot = dataset.snapshot(at).await?;
         Ok(Some(TableSize { rows: snapshot.rows, bytes: snapshot.bytes }))
@@ -266,7 +282,6 @@ impl Session {
         let info =
             |schema: &str, table: &str, kind| TableInfo { schema: schema.to_owned(), table: table.to_owned(), kind };
         let mut tables: Vec<_> = self
-            .engine
             .catalog()
             .entries()
             .await?
@@ -280,7 +295,7 @@ impl Session {
                 info(name.schema(), name.table(), kind)
             })
             .collect();
-        tables.extend(self.temp.names().iter().map(|name| info(TEMP_SCHEMA, name, TableKind::Temporary)));
+        tables.extend(self.base.temp.names().iter().map(|name| info(TEMP_SCHEMA, name, TableKind::Temporary)));
         tables.extend(system::TABLES.iter().map(|name| info(SYSTEM_SCHEMA, name, TableKind::System)));
         tables.sort();
         Ok(tables)
@@ -291,9 +306,9 @@ impl Session {
     /// # Errors
     /// Those of the catalog.
     pub async fn schemas(&self) -> Result<Vec<String>> {
-        let mut schemas = self.engine.catalog().schemas().await?;
+        let mut schemas = self.catalog().schemas().await?;
         schemas.extend([SYSTEM_SCHEMA.to_owned(), "information_schema".to_owned()]);
-        if self.temp.count() > 0 {
+        if self.base.temp.count() > 0 {
             schemas.push(TEMP_SCHEMA.to_owned());
         }
         schemas.sort();
@@ -313,49 +328,49 @@ impl Session {
         batches: Vec<RecordBatch>,
         mode: TempMode,
     ) -> Result<u64> {
-        self.temp.put(name, schema, batches, mode)
+        self.base.temp.put(name, schema, batches, mode)
     }
 
     /// Drops a temporary table; false when there was none.
     pub fn drop_temp_table(&self, name: &str) -> bool {
-        self.temp.drop(name)
+        self.base.temp.drop(name)
     }
 
-    /// Whether no option was ever set in it and no temporary table written: another session would do as well.
+    /// Whether no option was ever set in it, no temporary table written and no transaction is open: another session would do as well.
     pub fn is_untouched(&self) -> bool {
-        self.changes() == (0, 0)
+        self.changes() == (0, 0) && self.base.current.lock().is_none() && Arc::strong_count(&self.base) == 1
     }
 
     /// Other numbers after every change of an option or a temporary table.
     pub(crate) fn changes(&self) -> (u64, u64) {
-        (self.settings.read().changes, self.temp.changes())
+        (self.base.settings.read().changes, self.base.temp.changes())
     }
 
     /// What a statement of this session may use.
     pub(crate) fn bounds(&self) -> Bounds {
-        let (engine, settings) = (&self.engine, self.settings.read());
+        let (engine, settings) = (&self.base.engine, self.base.settings.read());
         let asked = &settings.options.limits;
         let server = engine.config().statement_timeout;
         Bounds {
-            memory: engine.budgets().of_statement(&self.principal.name, asked.memory.map(|asked| asked.get())),
+            memory: engine.budgets().of_statement(&self.base.principal.name, asked.memory.map(|asked| asked.get())),
             time: asked.time.map(|asked| server.map_or(asked.get(), |server| server.min(asked.get()))).or(server),
         }
     }
 
     pub(crate) fn core(&self) -> Arc<Core> {
-        self.settings.read().core.clone()
+        self.base.settings.read().core.clone()
     }
 
     pub(crate) fn temp_table(&self, name: &str) -> Option<Arc<MemTable>> {
-        self.temp.get(name)
+        self.base.temp.get(name)
     }
 
     pub(crate) fn has_temp_table(&self, name: &str) -> bool {
-        self.temp.get(name).is_some()
+        self.base.temp.get(name).is_some()
     }
 
     pub(crate) fn temp_table_names(&self) -> Vec<String> {
-        self.temp.names()
+        self.base.temp.names()
     }
 
     pub(crate) fn put_temp(
@@ -365,26 +380,26 @@ impl Session {
         batches: Vec<RecordBatch>,
         mode: TempMode,
     ) -> Result<u64> {
-        self.temp.put(name, schema, batches, mode)
+        self.base.temp.put(name, schema, batches, mode)
     }
 
     /// In whose name changes are made.
     pub(crate) fn actor(&self) -> Actor {
-        Actor::new(self.principal.name.clone())
+        Actor::new(self.base.principal.name.clone())
     }
 
     pub(crate) fn touch(&self) {
-        self.last_used.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
+        self.base.last_used.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
     }
 
     pub(crate) fn info(&self) -> SessionInfo {
-        let last_used = DateTime::from_timestamp_millis(self.last_used.load(Ordering::Relaxed));
+        let last_used = DateTime::from_timestamp_millis(self.base.last_used.load(Ordering::Relaxed));
         SessionInfo {
-            id: self.id,
-            principal: self.principal.name.clone(),
-            started: self.started,
-            last_used: last_used.unwrap_or(self.started),
-            temp_tables: self.temp.count() as u64,
+            id: self.base.id,
+            principal: self.base.principal.name.clone(),
+            started: self.base.started,
+            last_used: last_used.unwrap_or(self.base.started),
+            temp_tables: self.base.temp.count() as u64,
         }
     }
 }

@@ -117,6 +117,9 @@ impl Session {
             DfStatement::Explain(explain) => return check_explain(&explain).map(|()| None),
             DfStatement::Statement(statement) => *statement,
         };
+        if let Some(control) = statement::control(&statement)? {
+            return Ok(Some(Update::Control(control)));
+        }
         Ok(Some(match statement {
             Statement::Query(query) => {
                 sql::check_query(&query)?;
@@ -204,7 +207,7 @@ async fn show_create(scope: &Scope, name: ObjectName) -> Result<String> {
         }
         None => {
             let name = scope.table_name(&reference)?;
-            let entry = scope.session().engine().catalog().resolve_opt(&name).await?;
+            let entry = scope.session().catalog().resolve_opt(&name).await?;
             let text = match entry {
                 Some(Entry::View(view)) => definition::view(&name, &view),
                 Some(Entry::External(spec)) => definition::external(&name, &spec),

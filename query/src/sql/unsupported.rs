@@ -14,10 +14,8 @@ pub(crate) fn refuse(statement: &Statement) -> Error {
         Statement::Merge(_) => ("MERGE inside of a query", ALONE),
         Statement::AlterTable(_) => ("ALTER TABLE", "use CREATE OR REPLACE TABLE ... AS SELECT"),
         Statement::AlterView { .. } => ("ALTER VIEW", "use CREATE OR REPLACE VIEW"),
-        Statement::StartTransaction { .. } => ("BEGIN", TRANSACTION),
-        Statement::Commit { .. } => ("COMMIT", TRANSACTION),
-        Statement::Rollback { .. } => ("ROLLBACK", TRANSACTION),
-        Statement::Savepoint { .. } => ("SAVEPOINT", TRANSACTION),
+        Statement::StartTransaction { .. } => ("BEGIN with a modifier or a body", TRANSACTION),
+        Statement::Commit { .. } => ("COMMIT with a modifier", TRANSACTION),
         Statement::Prepare { .. } => ("PREPARE", PREPARED),
         Statement::Execute { .. } => ("EXECUTE", PREPARED),
         Statement::Deallocate { .. } => ("DEALLOCATE", PREPARED),
@@ -37,7 +35,7 @@ pub(crate) fn refuse(statement: &Statement) -> Error {
 }
 
 const ALONE: &str = "send it as a statement of its own";
-const TRANSACTION: &str = "every statement commits by itself, all of it or nothing";
+const TRANSACTION: &str = "use BEGIN, then statements one by one, then COMMIT or ROLLBACK";
 const PREPARED: &str = "use the prepared statements of your Flight SQL client";
 const ROLES: &str = "every user may read and write all tables in this version";
 

@@ -22,7 +22,7 @@ use skein_model::{DatasetId, ErrorKind, Kind, TableName, Version};
 
 use super::{Input, Running, create_table::commit};
 use crate::{
-    Engine, Error, Result,
+    Error, Result, Session,
     names::Scope,
     scan::{FILE, PositionedTable, ROW, SnapshotTable},
     sql,
@@ -43,13 +43,13 @@ pub(super) async fn target(scope: &Scope, reference: &TableReference, verb: &'st
     }
     let name = scope.table_name(reference)?;
     name.check_creatable()?;
-    dataset(scope.session().engine(), &name, verb).await?;
+    dataset(scope.session(), &name, verb).await?;
     Ok(name)
 }
 
 /// That dataset, as it is now.
-pub(super) async fn dataset(engine: &Engine, name: &TableName, verb: &str) -> Result<Dataset> {
-    match engine.catalog().resolve(name).await? {
+pub(super) async fn dataset(session: &Session, name: &TableName, verb: &str) -> Result<Dataset> {
+    match session.catalog().resolve(name).await? {
         Entry::Dataset(dataset) => Ok(dataset),
         Entry::View(_) => Err(Error::Invalid(format!("'{name}' is a view; {verb} needs a dataset"))),
         Entry::External(_) => Err(Error::Invalid(format!(

@@ -124,7 +124,7 @@ impl CreateTable {
     }
 
     async fn dataset(&self, running: &Running<'_>, name: &TableName) -> Result<UpdateCount> {
-        match running.session.engine().catalog().resolve_opt(name).await? {
+        match running.session.catalog().resolve_opt(name).await? {
             Some(_) if self.if_not_exists => Ok(UpdateCount::default()),
             Some(Entry::Dataset(old)) if self.or_replace => self.replace(running, &old).await,
             Some(entry) => {
@@ -142,7 +142,7 @@ impl CreateTable {
     }
 
     async fn create(&self, running: &Running<'_>, name: &TableName) -> Result<UpdateCount> {
-        let (catalog, actor) = (running.session.engine().catalog(), running.session.actor());
+        let (catalog, actor) = (running.session.catalog(), running.session.actor());
         let new = NewDataset {
             name: name.clone(),
             schema: self.schema.clone(),

@@ -62,7 +62,7 @@ pub(crate) async fn plan(scope: &Scope, delete: Ast) -> Result<Update> {
 
 impl Delete {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
-        let dataset = affected::dataset(running.session.engine(), &self.target, VERB).await?;
+        let dataset = affected::dataset(running.session, &self.target, VERB).await?;
         let rows = match &self.input {
             None => affected::until_settled(|| affected::remove_all(running, &dataset, Operation::Delete)).await?,
             Some(input) => affected::until_settled(|| once(running, &dataset, input)).await?,

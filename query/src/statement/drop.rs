@@ -82,7 +82,7 @@ impl Drop {
             Target::Table(name) => self.entry(running, name, false).await,
             Target::View(name) => self.entry(running, name, true).await,
             Target::Schema(name) => {
-                let catalog = running.session.engine().catalog();
+                let catalog = running.session.catalog();
                 if self.if_exists && !catalog.schemas().await?.contains(name) {
                     return Ok(());
                 }
@@ -96,7 +96,7 @@ impl Drop {
     }
 
     async fn entry(&self, running: &Running<'_>, name: &TableName, wants_view: bool) -> Result<()> {
-        let catalog = running.session.engine().catalog();
+        let catalog = running.session.catalog();
         let found = match self.if_exists {
             true => match catalog.resolve_opt(name).await? {
                 Some(found) => found,

@@ -43,7 +43,7 @@ pub(crate) async fn plan(scope: &Scope, create: Ast) -> Result<Update> {
 
 impl CreateExternal {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
-        let (catalog, actor) = (running.session.engine().catalog(), running.session.actor());
+        let (catalog, actor) = (running.session.catalog(), running.session.actor());
         if self.or_replace
             && let Some(old) = catalog.resolve_opt(&self.name).await?
         {

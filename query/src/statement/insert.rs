@@ -107,7 +107,7 @@ async fn target(scope: &Scope, name: &TableReference) -> Result<Target> {
     }
     let name = scope.table_name(name)?;
     name.check_creatable()?;
-    dataset_of(scope.session().engine().catalog().resolve(&name).await?, &name)?;
+    dataset_of(scope.session().catalog().resolve(&name).await?, &name)?;
     Ok(Target::Dataset(name))
 }
 
@@ -125,7 +125,7 @@ impl Insert {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
         let count = match &self.target {
             Target::Dataset(name) => {
-                let entry = running.session.engine().catalog().resolve(name).await?;
+                let entry = running.session.catalog().resolve(name).await?;
                 self.dataset(running, &dataset_of(entry, name)?).await?
             }
             Target::Temporary { name, schema } => {

@@ -256,7 +256,7 @@ fn typed(value: Expr, field: &Field) -> Expr {
 
 impl Merge {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
-        let dataset = affected::dataset(running.session.engine(), &self.target, VERB).await?;
+        let dataset = affected::dataset(running.session, &self.target, VERB).await?;
         let count = affected::until_settled(|| self.once(running, &dataset)).await?;
         Ok(UpdateCount { rows: Some(count) })
     }

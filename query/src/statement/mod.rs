@@ -13,6 +13,7 @@ mod merge;
 mod rows;
 mod schema;
 mod set;
+mod transaction;
 mod truncate;
 mod update;
 mod view;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     merge::plan as merge,
     schema::create as create_schema,
     set::{plan as set, reset},
+    transaction::plan as control,
     truncate::plan as truncate,
     update::plan as update,
     view::plan as create_view,
@@ -53,6 +55,7 @@ pub(crate) enum Update {
     CreateSchema(schema::CreateSchema),
     Drop(drop::Drop),
     Set(set::Set),
+    Control(transaction::Control),
 }
 
 /// What a running change has at hand.
@@ -97,7 +100,8 @@ impl Update {
             | Self::CreateExternal(_)
             | Self::CreateSchema(_)
             | Self::Drop(_)
-            | Self::Set(_) => None,
+            | Self::Set(_)
+            | Self::Control(_) => None,
         }
     }
 
@@ -149,6 +153,7 @@ impl Update {
             Self::CreateSchema(create) => create.run(running).await,
             Self::Drop(drop) => drop.run(running).await,
             Self::Set(set) => set.run(running.session),
+            Self::Control(control) => control.run(running).await,
         }
     }
 }

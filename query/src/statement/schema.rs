@@ -33,7 +33,7 @@ pub(crate) fn create(scope: &Scope, name: &SchemaName, if_not_exists: bool) -> R
 
 impl CreateSchema {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
-        let catalog = running.session.engine().catalog();
+        let catalog = running.session.catalog();
         if self.if_not_exists && catalog.schemas().await?.contains(&self.name) {
             return Ok(UpdateCount::default());
         }

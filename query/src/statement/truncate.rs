@@ -30,7 +30,7 @@ pub(crate) async fn plan(scope: &Scope, mut truncate: Ast) -> Result<Update> {
 
 impl Truncate {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
-        let dataset = affected::dataset(running.session.engine(), &self.target, VERB).await?;
+        let dataset = affected::dataset(running.session, &self.target, VERB).await?;
         let rows = affected::until_settled(|| affected::remove_all(running, &dataset, Operation::Truncate)).await?;
         Ok(UpdateCount { rows: Some(rows) })
     }

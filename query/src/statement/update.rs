@@ -75,7 +75,7 @@ pub(crate) async fn plan(scope: &Scope, mut update: Ast) -> Result<Update> {
 
 impl Modify {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
-        let dataset = affected::dataset(running.session.engine(), &self.target, VERB).await?;
+        let dataset = affected::dataset(running.session, &self.target, VERB).await?;
         let count = affected::until_settled(|| once(running, &dataset, &self.input)).await?;
         Ok(UpdateCount { rows: Some(count) })
     }

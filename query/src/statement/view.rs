@@ -74,7 +74,7 @@ pub(crate) async fn plan(scope: &Scope, create: Ast, sql: &str) -> Result<Update
 
 impl CreateView {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
-        let catalog = running.session.engine().catalog();
+        let catalog = running.session.catalog();
         match catalog.create_view(&self.name, self.view.clone(), self.or_replace, &running.session.actor()).await {
             Err(error) if self.if_not_exists && error.kind() == ErrorKind::AlreadyExists => Ok(UpdateCount::default()),
             outcome => {

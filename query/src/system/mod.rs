@@ -66,7 +66,7 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
 /// does not hide the others.
 async fn newest(session: &Session) -> Result<Vec<(Dataset, Arc<Snapshot>)>> {
     let mut found = Vec::new();
-    for (name, entry) in session.engine().catalog().entries().await? {
+    for (name, entry) in session.catalog().entries().await? {
         let Entry::Dataset(dataset) = entry else { continue };
         match dataset.snapshot(At::Latest).await {
             Ok(snapshot) => found.push((dataset, snapshot)),

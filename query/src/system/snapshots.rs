@@ -32,7 +32,7 @@ pub(super) const SOURCE: Source = Source {
     read: |session| {
         async {
             let mut rows = Vec::new();
-            for (name, entry) in session.engine().catalog().entries().await? {
+            for (name, entry) in session.catalog().entries().await? {
                 let Entry::Dataset(dataset) = entry else { continue };
                 match dataset.history().await {
                     Ok(history) => rows.extend(history.into_iter().map(|info| (name.clone(), info))),

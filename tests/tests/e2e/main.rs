@@ -24,5 +24,6 @@ mod sessions;
 mod slt;
 mod tickets;
 mod tls;
+mod transactions;
 mod vanish;
 mod writers;

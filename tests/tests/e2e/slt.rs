@@ -48,8 +48,25 @@ impl AsyncDB for Connection {
 
 fn is_update(sql: &str) -> bool {
     let first = sql.split_whitespace().next().unwrap_or_default().to_lowercase();
-    let words =
-        ["create", "insert", "drop", "copy", "set", "reset", "update", "delete", "alter", "merge", "truncate", "begin"];
+    let words = [
+        "create",
+        "insert",
+        "drop",
+        "copy",
+        "set",
+        "reset",
+        "update",
+        "delete",
+        "alter",
+        "merge",
+        "truncate",
+        "begin",
+        "start",
+        "commit",
+        "rollback",
+        "savepoint",
+        "release",
+    ];
     words.contains(&first.as_str())
 }
 

@@ -39,12 +39,12 @@ fn server(info: &mut SqlInfoDataBuilder, facts: &ServerFacts, options: &Options)
     // "or null if Substrait is not supported"; arrow-flight's union has no nulls.
     info.append(Code::FlightSqlServerSubstraitMinVersion, "");
     info.append(Code::FlightSqlServerSubstraitMaxVersion, "");
-    info.append(Code::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
+    info.append(Code::FlightSqlServerTransaction, SqlSupportedTransaction::Savepoint as i32);
     info.append(Code::FlightSqlServerCancel, true);
     info.append(Code::FlightSqlServerBulkIngestion, true);
-    info.append(Code::FlightSqlServerIngestTransactionsSupported, false);
+    info.append(Code::FlightSqlServerIngestTransactionsSupported, true);
     info.append(Code::FlightSqlServerStatementTimeout, options.statement_timeout_ms());
-    info.append(Code::FlightSqlServerTransactionTimeout, 0);
+    info.append(Code::FlightSqlServerTransactionTimeout, options.transaction_timeout_ms());
 }
 
 fn names(info: &mut SqlInfoDataBuilder) {
@@ -145,13 +145,14 @@ fn limits(info: &mut SqlInfoDataBuilder, facts: &ServerFacts) {
 }
 
 fn transactions(info: &mut SqlInfoDataBuilder) {
-    let none = SqlTransactionIsolationLevel::SqlTransactionNone as i32;
-    info.append(Code::SqlDefaultTransactionIsolation, none);
-    info.append(Code::SqlTransactionsSupported, false);
-    info.append(Code::SqlSupportedTransactionsIsolationLevels, bits([none]));
+    // Snapshot isolation, for which the enumeration has no value: it is all of this, and has no phantoms either.
+    let repeatable = SqlTransactionIsolationLevel::SqlTransactionRepeatableRead as i32;
+    info.append(Code::SqlDefaultTransactionIsolation, repeatable);
+    info.append(Code::SqlTransactionsSupported, true);
+    info.append(Code::SqlSupportedTransactionsIsolationLevels, bits([repeatable]));
     info.append(Code::SqlDataDefinitionCausesTransactionCommit, false);
     info.append(Code::SqlDataDefinitionsInTransactionsIgnored, false);
-    info.append(Code::SqlSavepointsSupported, false);
+    info.append(Code::SqlSavepointsSupported, true);
 }
 
 fn result_sets(info: &mut SqlInfoDataBuilder) {
