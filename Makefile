@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test test-rust test-clients crash serve bench lint fmt clean-data
+.PHONY: help setup build demo test test-rust test-clients crash soak serve bench lint fmt clean-data
 
 export SKEIN_VENV ?= $(CURDIR)/.venv
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -35,6 +35,9 @@ test-clients: build ## The client matrix in tests/python
 crash: build ## Kill a server that is written to 200 times and look for what was lost (SKEIN_CRASH_KILLS, SKEIN_CRASH_SEED)
 	@SKEIN_BIN="$(SKEIN)" SKEIN_CRASH_KILLS=$${SKEIN_CRASH_KILLS:-200} \
 	  cargo test --locked --workspace --test e2e killed_at_any_moment -- --nocapture
+
+soak: build ## Mixed load for DURATION seconds (default 1800): memory, file descriptors, files and listings stay flat
+	@scripts/soak
 
 serve: build ## Run the server with data in ./skein-data
 	@exec $(SKEIN) serve

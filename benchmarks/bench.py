@@ -1,6 +1,6 @@
 """Runs benchmarks (all, or those named) and writes results.json and a Markdown table.
 
-    python benchmarks/bench.py [stream] [tpch] [latency] [ingest] [commits] [deletes]
+    python benchmarks/bench.py [stream] [tpch] [latency] [ingest] [commits] [deletes] [crowd]
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-ALL = ["stream", "tpch", "latency", "ingest", "commits", "deletes"]
+ALL = ["stream", "tpch", "latency", "ingest", "commits", "deletes", "crowd"]
 
 
 def number(value: float | None) -> str:

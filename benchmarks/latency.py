@@ -45,9 +45,8 @@ def latencies(connections: dict, sql: str) -> dict[str, np.ndarray]:
 
 
 @contextlib.contextmanager
-def roapi():
-    import adbc_driver_flightsql.dbapi as adbc
-
+def roapi_server():
+    """The address of a roapi that serves the table."""
     port, http, postgres = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         pq.write_table(table(), f"{folder}/lookup.parquet")
@@ -56,8 +55,16 @@ def roapi():
             "--addr-http", f"127.0.0.1:{http}", "--addr-postgres", f"127.0.0.1:{postgres}",
             "--table", f"lookup={folder}/lookup.parquet,format=parquet,use_memory_table=false",
         ]
-        with process(command, port), adbc.connect(f"grpc://127.0.0.1:{port}", autocommit=True) as connection:
-            yield connection
+        with process(command, port):
+            yield f"grpc://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def roapi():
+    import adbc_driver_flightsql.dbapi as adbc
+
+    with roapi_server() as uri, adbc.connect(uri, autocommit=True) as connection:
+        yield connection
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ const FILES: [&str; 3] = ["proto/skein/v1/actions.proto", "proto/skein/v1/ingest
 /// Messages that carry a secret: their `Debug` is written by hand.
 const SECRET: [&str; 3] = ["UserCreateRequest", "UserSetPasswordRequest", "TokenCreateResponse"];
 /// Messages that appear as JSON: those of the actions and of ingest.
-const JSON: [&str; 27] = [
+const JSON: [&str; 31] = [
     "DatasetDropRequest",
     "DatasetDropResponse",
     "DatasetResyncRequest",
@@ -30,6 +30,10 @@ const JSON: [&str; 27] = [
     "TokenRevokeResponse",
     "QueryCancelRequest",
     "QueryCancelResponse",
+    "CachePinRequest",
+    "CachePinResponse",
+    "CacheUnpinRequest",
+    "CacheUnpinResponse",
     "BucketProbeRequest",
     "BucketProbeResponse",
     "PutMetadata",

@@ -21,6 +21,8 @@ mod stats;
 mod transaction;
 
 pub mod accounts;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod maintenance;
 pub mod writer;
 

@@ -193,7 +193,10 @@ async fn look(catalog: &Catalog) -> BTreeMap<&'static str, BTreeSet<Ulid>> {
     seen
 }
 
-async fn run(scripts: Vec<(Vec<Script>, Vec<(Op, Vec<Option<Fault>>)>)>) {
+/// What happens to the calls of each kind, one after the other.
+type Faults = Vec<(Op, Vec<Option<Fault>>)>;
+
+async fn run(scripts: Vec<(Vec<Script>, Faults)>) {
     let inner = Arc::new(InMemory::new());
     let clock = Arc::new(Ticking(AtomicI64::new(Utc::now().timestamp_micros())));
     let options = || CatalogOptions { clock: clock.clone(), checkpoint_every: 3, ..CatalogOptions::default() };

@@ -22,7 +22,7 @@ use skein_query::Session;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
-use crate::{rpc::Caller, status};
+use crate::{rpc::Caller, server::InFlight, status};
 
 /// The column that carries a file's bytes.
 const CHUNK: &str = "chunk";
@@ -35,12 +35,18 @@ const SQL_OPTIONS: [&str; 3] = ["bucket", "idempotency_key", "reason"];
 #[derive(Debug, Clone)]
 pub struct IngestBridge {
     writer: WriterOptions,
+    running: InFlight,
 }
 
 impl IngestBridge {
     /// A bridge into the tables that sessions see, which writes data files as `writer` says.
-    pub const fn new(writer: WriterOptions) -> Self {
-        Self { writer }
+    pub fn new(writer: WriterOptions) -> Self {
+        Self { writer, running: InFlight::default() }
+    }
+
+    /// How many uploads are taken in now.
+    pub fn running(&self) -> usize {
+        self.running.count()
     }
 
     /// Takes batches in.
@@ -56,6 +62,7 @@ impl IngestBridge {
         idempotency_key: Option<String>,
         progress: watch::Sender<Progress>,
     ) -> Result<IngestReport, Status> {
+        let _running = self.running.begin();
         let options = BatchOptions { idempotency_key, writer: self.writer.clone() };
         skein_ingest::ingest_batches(
             &caller.session.catalog(),
@@ -81,6 +88,7 @@ impl IngestBridge {
         bytes: ByteStream,
         progress: watch::Sender<Progress>,
     ) -> Result<IngestReport, Status> {
+        let _running = self.running.begin();
         let mut options: FileOptions = serde_json::from_value(command.options.into())
             .map_err(|error| status::new(Code::InvalidArgument, format!("the options of IngestFile: {error}")))?;
         options.writer = self.writer.clone();
@@ -100,6 +108,7 @@ impl Ingest for IngestBridge {
         schema: SchemaRef,
         batches: skein_flight_sql::BatchStream,
     ) -> Result<Uploaded, SqlError> {
+        let _running = self.running.begin();
         if let Some(unknown) = request.options.keys().find(|key| !SQL_OPTIONS.contains(&key.as_str())) {
             let message = format!("ingest option '{unknown}' is unknown; known are {}", SQL_OPTIONS.join(", "));
             return Err(SqlError::server(skein_model::ErrorKind::InvalidInput, message));

@@ -10,6 +10,8 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod encode;
+#[doc(hidden)]
+pub mod fuzz;
 mod ingest_bridge;
 pub mod layers;
 pub mod rpc;

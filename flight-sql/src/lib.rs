@@ -12,6 +12,8 @@ mod command;
 mod encoding;
 mod error;
 mod facts;
+#[doc(hidden)]
+pub mod fuzz;
 mod ingest;
 mod put;
 mod request;

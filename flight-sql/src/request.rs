@@ -98,7 +98,7 @@ impl Request {
         let metadata = match command {
             Command::CommandStatementQuery(query) => {
                 let request = Self::Sql(query.query);
-                return Ok(within(query.transaction_id, request, |id, request| Self::Within(id, request)));
+                return Ok(within(query.transaction_id, request, Self::Within));
             }
             Command::CommandPreparedStatementQuery(query) => {
                 return Ok(Self::Prepared(query.prepared_statement_handle));
@@ -153,7 +153,7 @@ impl Put {
             .ok_or_else(|| Error::invalid("the descriptor's command is not a Flight SQL command"))?;
         match decode_command(any)? {
             Command::CommandStatementUpdate(update) => {
-                Ok(within(update.transaction_id, Self::Update(update.query), |id, put| Self::Within(id, put)))
+                Ok(within(update.transaction_id, Self::Update(update.query), Self::Within))
             }
             Command::CommandPreparedStatementUpdate(update) => {
                 Ok(Self::PreparedUpdate(update.prepared_statement_handle))
@@ -161,7 +161,7 @@ impl Put {
             Command::CommandPreparedStatementQuery(query) => Ok(Self::Bind(query.prepared_statement_handle)),
             Command::CommandStatementIngest(ingest) => {
                 let id = ingest.transaction_id.clone();
-                Ok(within(id, Self::Ingest(ingest), |id, put| Self::Within(id, put)))
+                Ok(within(id, Self::Ingest(ingest), Self::Within))
             }
             other => Err(refuse(&other, "DoPut", "send it by GetFlightInfo")),
         }

@@ -97,6 +97,12 @@ actions! {
     QueryCancel, "query.cancel", QueryCancelRequest, QueryCancelResponse,
         r#"{"query_id": "01J9ZQ0000000000000000000"}"#,
         "Cancels a running query.";
+    CachePin, "cache.pin", CachePinRequest, CachePinResponse,
+        r#"{"dataset": "flights"}"#,
+        "Keeps a dataset decoded in memory, until the server restarts or it is unpinned.";
+    CacheUnpin, "cache.unpin", CacheUnpinRequest, CacheUnpinResponse,
+        r#"{"dataset": "flights"}"#,
+        "Lets a pinned dataset make room in memory again.";
     BucketProbe, "bucket.probe", BucketProbeRequest, BucketProbeResponse,
         r#"{"bucket": "default"}"#,
         "Finds out whether a bucket can be read and safely written.";

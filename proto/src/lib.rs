@@ -26,11 +26,12 @@ pub use ingest_file::{IngestFile, encode_ingest_file};
 pub use put_metadata::PutState;
 pub use signed::TicketKey;
 pub use v1::{
-    BucketProbeRequest, BucketProbeResponse, CommandTicket, DatasetCompactRequest, DatasetCompactResponse,
-    DatasetDropRequest, DatasetDropResponse, DatasetGcRequest, DatasetGcResponse, DatasetResyncRequest,
-    DatasetResyncResponse, DatasetVerifyRequest, DatasetVerifyResponse, Encoding, Finding, IngestFileCommand,
-    IngestMode, Pin, PreparedPayload, PutMetadata, QueryCancelRequest, QueryCancelResponse, RejectedRow, StatementPart,
-    StatementTicket, TicketPayload, TokenCreateRequest, TokenCreateResponse, TokenRevokeRequest, TokenRevokeResponse,
-    UserCreateRequest, UserCreateResponse, UserDeleteRequest, UserDeleteResponse, UserSetPasswordRequest,
-    UserSetPasswordResponse, ticket_payload::Kind as TicketKind,
+    BucketProbeRequest, BucketProbeResponse, CachePinRequest, CachePinResponse, CacheUnpinRequest, CacheUnpinResponse,
+    CommandTicket, DatasetCompactRequest, DatasetCompactResponse, DatasetDropRequest, DatasetDropResponse,
+    DatasetGcRequest, DatasetGcResponse, DatasetResyncRequest, DatasetResyncResponse, DatasetVerifyRequest,
+    DatasetVerifyResponse, Encoding, Finding, IngestFileCommand, IngestMode, Pin, PreparedPayload, PutMetadata,
+    QueryCancelRequest, QueryCancelResponse, RejectedRow, StatementPart, StatementTicket, TicketPayload,
+    TokenCreateRequest, TokenCreateResponse, TokenRevokeRequest, TokenRevokeResponse, UserCreateRequest,
+    UserCreateResponse, UserDeleteRequest, UserDeleteResponse, UserSetPasswordRequest, UserSetPasswordResponse,
+    ticket_payload::Kind as TicketKind,
 };

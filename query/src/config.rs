@@ -1,6 +1,6 @@
 //! What an engine may use of the machine.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use skein_catalog::writer::WriterOptions;
 
@@ -9,6 +9,14 @@ use skein_catalog::writer::WriterOptions;
 pub struct EngineConfig {
     /// Most memory all running queries may hold together, in bytes. Beyond it operators spill to `spill_dir`.
     pub memory_bytes: usize,
+    /// Most memory one statement may hold, in bytes; a session can set less.
+    pub memory_per_statement: usize,
+    /// Most memory the statements and temporary tables of one user may hold together, in bytes.
+    pub memory_per_user: usize,
+    /// How long a statement may take, from when it is sent to its last row; a session can set less.
+    pub statement_timeout: Option<Duration>,
+    /// Most bytes of decoded columns that are kept in memory, out of `memory_bytes`; 0 for none.
+    pub hot_cache_bytes: u64,
     /// How many partitions a plan is split into; usually the number of cores.
     pub target_partitions: usize,
     /// Rows per batch inside the engine.
@@ -19,8 +27,12 @@ pub struct EngineConfig {
     pub allow_local_paths: bool,
     /// How many queries run at the same time; the others wait in the order they came.
     pub max_concurrent_queries: usize,
+    /// How many queries of one user run at the same time; the others wait without holding up other users' queries.
+    pub max_concurrent_per_user: usize,
     /// How many queries may wait; one more is refused.
     pub max_queued_queries: usize,
+    /// How many queries of one user may wait; one more is refused.
+    pub max_queued_per_user: usize,
     /// How `INSERT` and `CREATE TABLE AS` write data files.
     pub writer: WriterOptions,
 }
@@ -30,12 +42,18 @@ impl Default for EngineConfig {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             memory_bytes: 2 << 30,
+            memory_per_statement: usize::MAX,
+            memory_per_user: usize::MAX,
+            statement_timeout: None,
+            hot_cache_bytes: 0,
             target_partitions: cores,
             batch_size: 8192,
             spill_dir: None,
             allow_local_paths: false,
             max_concurrent_queries: (cores * 4).max(16),
+            max_concurrent_per_user: usize::MAX,
             max_queued_queries: 1024,
+            max_queued_per_user: usize::MAX,
             writer: WriterOptions::default(),
         }
     }

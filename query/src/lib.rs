@@ -31,5 +31,6 @@ pub use error::{Error, Result};
 pub use plain::{plain_field, plain_type};
 pub use plan::{Divisible, Parameter, Part, Pins, Plan, PlanKind, UpdateCount};
 pub use registry::{Progress, QueryInfo, QueryState, QueryStream, SessionInfo};
+pub use scan::CacheUse;
 pub use session::{Compression, Delivery, Session, TableInfo, TableKind, TableSize, TempMode};
 pub use skein_catalog::{SavepointId, Transaction, TransactionId};

@@ -1,4 +1,5 @@
-"""What the documentation shows is run: each Python block of docs/clients.md and each `bash run` block of docs/guide.md."""
+"""What the documentation shows is run: each Python block of docs/clients.md and each `bash run` block of docs/guide.md
+and docs/operations.md."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from support import nyc
 from support.server import ROOT, Server, binary
+from support.stores import free_port
 
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 
@@ -37,7 +39,8 @@ def environment(server: Server) -> dict[str, str]:
 
 
 def at(server: Server, code: str) -> str:
-    return code.replace("127.0.0.1:8815", f"127.0.0.1:{server.port}").replace("127.0.0.1:8816", f"127.0.0.1:{server.http_port}")
+    code = code.replace("127.0.0.1:8815", f"127.0.0.1:{server.port}").replace("127.0.0.1:8816", f"127.0.0.1:{server.http_port}")
+    return code.replace("127.0.0.1:8825", "127.0.0.1:$RESTORED")
 
 
 PYTHON = blocks("clients.md", "python")
@@ -52,22 +55,23 @@ def test_a_block_of_clients_md(server: Server, tmp_path: Path, line: int) -> Non
     assert run.returncode == 0, f"docs/clients.md:{line}\n{run.stderr}"
 
 
-def test_the_guide_from_top_to_bottom(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["guide.md", "operations.md"])
+def test_a_document_from_top_to_bottom(name: str, tmp_path: Path) -> None:
     """One server and one folder for all blocks, as for a reader who follows along."""
     nyc.csv_files(tmp_path)
     with Server(tmp_path / "server") as server:
-        for line, code in blocks("guide.md", "bash run"):
+        for line, code in blocks(name, "bash run"):
             run = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", at(server, code)],
                 cwd=tmp_path,
-                env=environment(server),
+                env=environment(server) | {"DATA": str(server.data), "RESTORED": str(free_port())},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=120,
                 check=False,
             )
-            assert run.returncode == 0, f"docs/guide.md:{line}\n{code}\n{run.stdout}\n{run.stderr}"
+            assert run.returncode == 0, f"docs/{name}:{line}\n{code}\n{run.stdout}\n{run.stderr}"
 
 
 @pytest.mark.parametrize("line", [line for line, _ in blocks("object-stores.md", "toml")])

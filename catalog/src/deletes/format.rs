@@ -90,6 +90,22 @@ impl DeletionVector {
     }
 }
 
+/// Reads bytes for the fuzz targets: as they are, and with the checksum that would be right.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let id = bytes.get(12..28).and_then(|id| id.try_into().ok()).map(|id| ulid::Ulid(u128::from_le_bytes(id)));
+    let Some(file) = id.and_then(|id| id.to_string().parse().ok()) else { return };
+    let _damaged = DeletionVector::decode(file, bytes);
+    let content = &bytes[..bytes.len().saturating_sub(CHECKSUM)];
+    let checked = [content, Sha256::digest(content).as_slice()].concat();
+    if let Ok(vector) = DeletionVector::decode(file, &checked) {
+        assert_eq!(
+            DeletionVector::decode(file, &vector.encode()).as_ref(),
+            Ok(&vector),
+            "what was read can be written"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::PathBuf};

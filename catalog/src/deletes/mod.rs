@@ -6,5 +6,6 @@ mod rows;
 mod store;
 
 pub use format::DeletionVector;
+pub(crate) use format::fuzz;
 pub use record::{DeletesRecord, FileDeletes};
 pub use rows::RowSet;

@@ -6,16 +6,16 @@ use ulid::Ulid;
 
 /// What stands in `_skein/docs/<kind>/<id>/<version>.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Envelope {
-    pub(super) format: u32,
-    pub(super) kind: String,
-    pub(super) id: String,
-    pub(super) version: u64,
+pub(crate) struct Envelope {
+    pub(crate) format: u32,
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) version: u64,
     /// Unique to the attempt that wrote it, so that a writer whose answer got lost recognises its own document.
-    pub(super) writer: Ulid,
+    pub(crate) writer: Ulid,
     /// None: this version says that the document is deleted.
     #[serde(default)]
-    pub(super) body: Option<Value>,
+    pub(crate) body: Option<Value>,
 }
 
 #[cfg(test)]

@@ -18,10 +18,8 @@ use skein_model::Clock;
 use skein_storage::{Bucket, PutNew};
 use ulid::Ulid;
 
-use self::{
-    cache::{Cache, Head, Moment},
-    envelope::Envelope,
-};
+use self::cache::{Cache, Head, Moment};
+pub(crate) use self::envelope::Envelope;
 use crate::{Error, Result, persisted};
 
 /// Documents read at the same time by a listing.

@@ -1,6 +1,8 @@
 //! DoAction, one file per action. A body that is JSON is answered in JSON, protobuf in protobuf.
 
 mod bucket_probe;
+mod cache_pin;
+mod cache_unpin;
 mod cancel;
 mod dataset_compact;
 mod dataset_drop;
@@ -20,6 +22,7 @@ mod user_create;
 mod user_delete;
 mod user_set_password;
 
+pub(crate) use session_messages::SessionOptions;
 pub use standard::StandardAction;
 
 use std::{str::FromStr as _, sync::Arc};
@@ -62,7 +65,9 @@ pub async fn run(
 /// Whether an action may change what statements read.
 pub fn may_change(name: &str) -> bool {
     match Action::from_name(name) {
-        Some(Action::QueryCancel | Action::BucketProbe | Action::DatasetVerify) => false,
+        Some(
+            Action::QueryCancel | Action::CachePin | Action::CacheUnpin | Action::BucketProbe | Action::DatasetVerify,
+        ) => false,
         Some(_) => true,
         // Those of Flight and Flight SQL are about sessions, queries and prepared statements.
         None => false,
@@ -90,6 +95,8 @@ async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -
         Action::TokenCreate => call(body, |request| token_create::run(state, caller, request)).await,
         Action::TokenRevoke => call(body, |request| token_revoke::run(state, caller, request)).await,
         Action::QueryCancel => call(body, |request| query_cancel::run(state, caller, request)).await,
+        Action::CachePin => call(body, |request| cache_pin::run(state, request)).await,
+        Action::CacheUnpin => call(body, |request| cache_unpin::run(state, request)).await,
         Action::BucketProbe => call(body, |request| bucket_probe::run(state, request)).await,
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct StringList {
 
 /// Options by name, as SetSessionOptions takes and GetSessionOptions gives them.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct SessionOptions {
+pub(crate) struct SessionOptions {
     #[prost(map = "string, message", tag = "1")]
     pub(super) session_options: HashMap<String, SessionOptionValue>,
 }

@@ -154,7 +154,12 @@ pub const fn of_action(action: Action) -> ActionAccess {
         Action::DatasetDrop | Action::DatasetResync | Action::DatasetCompact | Action::DatasetVerify => {
             ActionAccess::Login
         }
-        Action::DatasetGc | Action::BucketProbe | Action::UserCreate | Action::UserDelete => ActionAccess::Admin,
+        Action::CachePin
+        | Action::CacheUnpin
+        | Action::DatasetGc
+        | Action::BucketProbe
+        | Action::UserCreate
+        | Action::UserDelete => ActionAccess::Admin,
         Action::UserSetPassword | Action::TokenCreate | Action::TokenRevoke | Action::QueryCancel => {
             ActionAccess::OwnOrAdmin
         }

@@ -27,6 +27,11 @@ section! {
         max_message_size: ByteSize = ByteSize(512 << 20),
         /// A session that has not been used for this long is forgotten, with its temporary tables.
         session_idle: Duration = Duration::from_secs(30 * MINUTE),
+        /// Sessions that may be open at a time; each takes about 130 kB. Past it the one that was unused longest ends if nothing is
+        /// lost with it (no option was set, no temporary table is in it); where there is none, RESOURCE_EXHAUSTED.
+        max_sessions: usize = 4096,
+        /// Sessions that one user may have open at a time; `"off"` for no bound but `max_sessions`. Without login all are one user.
+        max_sessions_per_user: Option<usize> = None,
         /// Secret that signs tickets, at least 32 characters. Set the same one on every server that shares a bucket, so
         /// that each can serve the others' tickets. Without it the first start makes one and keeps it beside the folder
         /// `storage.data`.
@@ -84,6 +89,14 @@ section! {
         /// Memory for all queries together, beyond which they spill or fail; `"auto"` is half of what the machine or the
         /// container has.
         memory: Auto<ByteSize> = Auto::Auto,
+        /// Most memory that one statement may have, beyond which it spills or fails; `"auto"` is four fifths of `memory`, so that
+        /// no statement takes all of it. A session can ask for less with `SET memory_limit`.
+        memory_per_statement: Auto<ByteSize> = Auto::Auto,
+        /// Most memory that the statements and temporary tables of one user may have together; `"off"` for no bound but `memory`.
+        memory_per_user: Option<ByteSize> = None,
+        /// Memory for columns of datasets that are kept decoded (the hot cache), out of `memory`: those of pinned datasets, and of others as long as
+        /// there is room. `"off"` for none.
+        hot_cache: Option<ByteSize> = None,
         /// Partitions that one query works on in parallel; `"auto"` is the number of cores.
         target_partitions: Auto<usize> = Auto::Auto,
         /// Rows a batch inside the engine.
@@ -92,6 +105,16 @@ section! {
         spill_dir: Option<PathBuf> = None,
         /// Queries that run at the same time; more wait in line. `"auto"` is four for each core, at least 16.
         max_concurrent: Auto<usize> = Auto::Auto,
+        /// Queries of one user that run at the same time; more wait, without holding up other users. `"off"` for no bound but
+        /// `max_concurrent`. Without login all are one user.
+        max_concurrent_per_user: Option<usize> = None,
+        /// Queries that may wait; one more is refused with RESOURCE_EXHAUSTED.
+        max_queued: usize = 1024,
+        /// Queries of one user that may wait; `"off"` for no bound but `max_queued`.
+        max_queued_per_user: Option<usize> = None,
+        /// How long a statement may take, from when it is sent to its last row; then it ends with DEADLINE_EXCEEDED. `"off"` for no
+        /// bound. A session can ask for less with `SET statement_timeout`.
+        statement_timeout: Option<Duration> = None,
         /// Whether SQL may name paths on the server's own file system (`CREATE EXTERNAL TABLE`, `COPY TO`): `"allow"`,
         /// `"deny"`, or `"auto"`: only while the server listens on loopback.
         local_paths: LocalPaths = LocalPaths::Auto,
@@ -104,6 +127,14 @@ impl QueryConfig {
         match self.memory {
             Auto::Set(size) => size.as_usize(),
             Auto::Auto => super::values::machine_memory() / 2,
+        }
+    }
+
+    /// The memory of one statement in bytes, with `auto` resolved.
+    pub fn statement_memory_bytes(&self) -> usize {
+        match self.memory_per_statement {
+            Auto::Set(size) => size.as_usize(),
+            Auto::Auto => self.memory_bytes() / 5 * 4,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     rpc::Caller,
     server::{ConnectionInfo, State},
     session::Claim,
+    status,
 };
 
 /// Adds login and sessions to a service.
@@ -67,7 +68,7 @@ async fn admit(state: &Arc<State>, request: &mut HttpRequest) -> Result<Option<A
     let mut cookie = None;
     if rpc.is_some_and(Rpc::uses_session) {
         let claim = Claim::new(&identity, request.headers(), connection.id);
-        let opened = state.sessions.resolve(&claim);
+        let opened = state.sessions.resolve(&claim).map_err(|error| status::from_error(&error))?;
         cookie = opened.cookie();
         request.extensions_mut().insert(Caller { identity: identity.clone(), session: opened.session });
     }

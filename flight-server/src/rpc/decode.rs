@@ -28,7 +28,7 @@ const NOT_COMPRESSED: i64 = -1;
 
 /// What one message held.
 #[derive(Debug)]
-pub(super) enum Decoded {
+pub(crate) enum Decoded {
     /// The schema of the batches that follow.
     Schema(SchemaRef),
     /// Rows.
@@ -39,7 +39,7 @@ pub(super) enum Decoded {
 
 /// Decodes the messages of one stream, in order.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     schema: Option<SchemaRef>,
     dictionaries: HashMap<i64, ArrayRef>,
     messages: u64,
@@ -48,7 +48,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(max_message_bytes: usize, max_columns: usize) -> Self {
+    pub(crate) fn new(max_message_bytes: usize, max_columns: usize) -> Self {
         let max_message_bytes = max_message_bytes as u64;
         Self { schema: None, dictionaries: HashMap::new(), messages: 0, max_message_bytes, max_columns }
     }
@@ -57,7 +57,7 @@ impl Decoder {
     ///
     /// # Errors
     /// INVALID_ARGUMENT, with the message's number and what is wrong with it.
-    pub(super) fn decode(&mut self, data: FlightData) -> Result<Decoded, Status> {
+    pub(crate) fn decode(&mut self, data: FlightData) -> Result<Decoded, Status> {
         self.messages += 1;
         if data.data_header.is_empty() {
             return if data.data_body.is_empty() {

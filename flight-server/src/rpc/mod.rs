@@ -14,6 +14,7 @@ mod routes;
 mod service;
 
 pub use caller::Caller;
+pub(crate) use decode::{Decoded, Decoder};
 pub use routes::FlightRoutes;
 pub use service::FlightApi;
 

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::State;
+use crate::telemetry::Now;
 
 /// Serves until `stop`. The port stays up while the Flight port drains, so that /readyz can say so.
 pub(super) async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
@@ -28,6 +29,13 @@ async fn ready(extract::State(state): extract::State<Arc<State>>) -> impl IntoRe
 async fn metrics(extract::State(state): extract::State<Arc<State>>) -> impl IntoResponse {
     let queries = state.engine.queries();
     let count = |wanted: QueryState| queries.iter().filter(|query| query.state == wanted).count();
-    state.metrics.set_now(count(QueryState::Running), count(QueryState::Queued), state.sessions.len());
+    state.metrics.set_now(Now {
+        queries_running: count(QueryState::Running),
+        queries_queued: count(QueryState::Queued),
+        ingests_running: state.ingest.running(),
+        sessions: state.sessions.len(),
+        memory: state.engine.memory_reserved() as u64,
+        spilled: state.engine.spilled_bytes(),
+    });
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
 }

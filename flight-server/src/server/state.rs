@@ -22,9 +22,9 @@ use skein_storage::{Bucket, Buckets};
 use super::{InFlight, ServeError};
 use crate::{
     auth::{Authenticator, AuthenticatorOptions, ServerKey},
-    config::{Compression, Config},
+    config::{ByteSize, Compression, Config},
     ingest_bridge::IngestBridge,
-    session::Sessions,
+    session::{SessionLimits, Sessions},
     telemetry::Metrics,
 };
 
@@ -79,7 +79,7 @@ impl State {
             Arc::new(ingest.clone()),
             clock,
         )?);
-        let sessions = Sessions::new(engine.clone(), Arc::clone(&flight_sql), config.server.session_idle);
+        let sessions = Sessions::new(engine.clone(), Arc::clone(&flight_sql), session_limits(config));
         Ok(Self {
             sessions: Arc::new(sessions),
             catalog,
@@ -130,13 +130,27 @@ fn catalog_options(config: &Config, clock: Arc<dyn Clock>) -> CatalogOptions {
 fn engine_config(config: &Config, writer: WriterOptions) -> EngineConfig {
     EngineConfig {
         memory_bytes: config.query.memory_bytes(),
+        memory_per_statement: config.query.statement_memory_bytes(),
+        memory_per_user: config.query.memory_per_user.map_or(usize::MAX, ByteSize::as_usize),
+        statement_timeout: config.query.statement_timeout,
+        hot_cache_bytes: config.query.hot_cache.map_or(0, |size| size.0),
         target_partitions: config.query.partitions(),
         batch_size: config.query.batch_size,
         spill_dir: config.query.spill_dir.clone(),
         allow_local_paths: config.allow_local_paths(),
         max_concurrent_queries: config.query.concurrent_queries(),
+        max_concurrent_per_user: config.query.max_concurrent_per_user.unwrap_or(usize::MAX),
+        max_queued_queries: config.query.max_queued,
+        max_queued_per_user: config.query.max_queued_per_user.unwrap_or(usize::MAX),
         writer,
-        ..EngineConfig::default()
+    }
+}
+
+fn session_limits(config: &Config) -> SessionLimits {
+    SessionLimits {
+        idle: config.server.session_idle,
+        all: config.server.max_sessions,
+        per_user: config.server.max_sessions_per_user.unwrap_or(usize::MAX),
     }
 }
 

@@ -8,4 +8,4 @@ mod claim;
 mod registry;
 
 pub use claim::{Claim, ConnectionId, SESSION_COOKIE};
-pub use registry::{LeasedSession, Opened, Sessions};
+pub use registry::{LeasedSession, Opened, SessionLimits, Sessions, TooManySessions};

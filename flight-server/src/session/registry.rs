@@ -9,18 +9,47 @@ use std::{
 
 use parking_lot::Mutex;
 use skein_flight_sql::FlightSql;
-use skein_model::SessionId;
+use skein_model::{ErrorKind, Kind, SessionId};
 use skein_query::{Engine, Session};
 
 use super::{Claim, ConnectionId, SESSION_COOKIE};
+
+/// How long a session must have been unused to make room for another one.
+const DISPENSABLE: Duration = Duration::from_secs(5);
 
 /// All open sessions of the server.
 #[derive(Debug)]
 pub struct Sessions {
     engine: Engine,
     flight_sql: Arc<FlightSql>,
-    idle: Duration,
+    limits: SessionLimits,
     open: Mutex<Open>,
+}
+
+/// How many sessions there may be, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLimits {
+    /// A session that nothing has used for this long ends.
+    pub idle: Duration,
+    /// Sessions at a time.
+    pub all: usize,
+    /// Sessions of one user at a time.
+    pub per_user: usize,
+}
+
+/// No session can be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{open} sessions{whose} are open, which is the server's limit ({key}); close some, or have it raised")]
+pub struct TooManySessions {
+    open: usize,
+    whose: &'static str,
+    key: &'static str,
+}
+
+impl Kind for TooManySessions {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::ResourceExhausted
+    }
 }
 
 #[derive(Debug, Default)]
@@ -77,34 +106,49 @@ impl Opened {
 }
 
 impl Sessions {
-    /// No sessions yet. They end after `idle` without use; `flight_sql` then forgets their statements.
-    pub fn new(engine: Engine, flight_sql: Arc<FlightSql>, idle: Duration) -> Self {
-        Self { engine, flight_sql, idle, open: Mutex::default() }
+    /// No sessions yet. `flight_sql` forgets the statements of those that end.
+    pub fn new(engine: Engine, flight_sql: Arc<FlightSql>, limits: SessionLimits) -> Self {
+        Self { engine, flight_sql, limits, open: Mutex::default() }
     }
 
     /// The session a request belongs to; opens one when there is none.
-    pub fn resolve(&self, claim: &Claim) -> Opened {
+    ///
+    /// # Errors
+    /// When one would have to be opened and there are too many.
+    pub fn resolve(&self, claim: &Claim) -> Result<Opened, TooManySessions> {
+        let mut ended = None;
+        let opened = self.find_or_begin(claim, &mut ended);
+        // Outside of the lock: dropping a session drops its tables.
+        if let Some((id, _entry)) = ended {
+            self.flight_sql.close_session(id);
+        }
+        opened
+    }
+
+    fn find_or_begin(&self, claim: &Claim, ended: &mut Option<(SessionId, Entry)>) -> Result<Opened, TooManySessions> {
         let mut open = self.open.lock();
         let now = Instant::now();
         if let Some(session) = claim.cookie.and_then(|id| open.enter(id, claim, now)) {
-            return Opened { session, announce: false };
+            return Ok(Opened { session, announce: false });
         }
         if let Some(id) = claim.bearer {
             if let Some(session) = open.enter(id, claim, now) {
-                return Opened { session, announce: false };
+                return Ok(Opened { session, announce: false });
             }
+            *ended = open.make_room(&self.limits, &claim.principal.name, now)?;
             // The cookie takes a client back into this session when its token has expired and it has logged in again.
             let session = self.begin(&mut open, id, claim, None, now);
-            return Opened { session, announce: true };
+            return Ok(Opened { session, announce: true });
         }
         let key = (claim.connection, claim.principal.name.clone());
         if let Some(session) = open.by_connection.get(&key).copied().and_then(|id| open.touch(id, now)) {
-            return Opened { session, announce: false };
+            return Ok(Opened { session, announce: false });
         }
+        *ended = open.make_room(&self.limits, &claim.principal.name, now)?;
         let id = SessionId::generate();
         let session = self.begin(&mut open, id, claim, Some(claim.connection), now);
         open.by_connection.insert(key, id);
-        Opened { session, announce: true }
+        Ok(Opened { session, announce: true })
     }
 
     fn begin(
@@ -154,7 +198,7 @@ impl Sessions {
             if Arc::strong_count(&entry.lease) > 1 {
                 entry.used = now;
             }
-            now.saturating_duration_since(entry.used) >= self.idle
+            now.saturating_duration_since(entry.used) >= self.limits.idle
         });
     }
 
@@ -176,6 +220,39 @@ impl Sessions {
 }
 
 impl Open {
+    /// Takes the session out that was unused longest when there are as many as there may be; only one with which nothing is lost.
+    fn make_room(
+        &mut self,
+        limits: &SessionLimits,
+        user: &str,
+        now: Instant,
+    ) -> Result<Option<(SessionId, Entry)>, TooManySessions> {
+        let is_own = |entry: &Entry| entry.session.principal().name == user;
+        let of_user = match limits.per_user {
+            usize::MAX => 0,
+            _ => self.by_id.values().filter(|entry| is_own(entry)).count(),
+        };
+        let is_users = of_user >= limits.per_user;
+        if !is_users && self.by_id.len() < limits.all {
+            return Ok(None);
+        }
+        let dispensable = |entry: &Entry| {
+            Arc::strong_count(&entry.lease) == 1
+                && entry.session.is_untouched()
+                && now.saturating_duration_since(entry.used) >= DISPENSABLE
+                && (!is_users || is_own(entry))
+        };
+        let oldest = self.by_id.iter().filter(|(_, entry)| dispensable(entry)).min_by_key(|(_, entry)| entry.used);
+        let Some(id) = oldest.map(|(id, _)| *id) else {
+            return Err(match is_users {
+                true => TooManySessions { open: of_user, whose: " of yours", key: "server.max_sessions_per_user" },
+                false => TooManySessions { open: self.by_id.len(), whose: "", key: "server.max_sessions" },
+            });
+        };
+        self.by_connection.retain(|_, other| *other != id);
+        Ok(self.by_id.remove(&id).map(|entry| (id, entry)))
+    }
+
     fn touch(&mut self, id: SessionId, now: Instant) -> Option<LeasedSession> {
         let entry = self.by_id.get_mut(&id)?;
         entry.used = now;

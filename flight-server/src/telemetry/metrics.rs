@@ -16,10 +16,30 @@ const BYTES_RECEIVED: &str = "skein_bytes_received_total";
 const LOGINS: &str = "skein_logins_total";
 const QUERIES_RUNNING: &str = "skein_queries_running";
 const QUERIES_QUEUED: &str = "skein_queries_queued";
+const INGESTS_RUNNING: &str = "skein_ingests_running";
 const SESSIONS: &str = "skein_sessions";
+const MEMORY: &str = "skein_query_memory_bytes";
+const SPILLED: &str = "skein_query_spilled_bytes";
 
 /// Upper bounds of the duration buckets, in seconds.
 const SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0];
+
+/// What is counted at the moment of a scrape.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Now {
+    /// Queries that have a slot.
+    pub queries_running: usize,
+    /// Queries that wait for one.
+    pub queries_queued: usize,
+    /// Uploads.
+    pub ingests_running: usize,
+    /// Open sessions.
+    pub sessions: usize,
+    /// Bytes reserved by queries and temporary tables.
+    pub memory: u64,
+    /// Bytes of spilled rows on disk.
+    pub spilled: u64,
+}
 
 /// The metrics of one server.
 pub struct Metrics {
@@ -65,7 +85,10 @@ impl Metrics {
             describe_counter!(LOGINS, "Logins, by outcome");
             describe_gauge!(QUERIES_RUNNING, "Queries that produce rows now");
             describe_gauge!(QUERIES_QUEUED, "Queries that wait for a slot");
+            describe_gauge!(INGESTS_RUNNING, "Uploads whose rows are taken in now");
             describe_gauge!(SESSIONS, "Open sessions");
+            describe_gauge!(MEMORY, "Bytes that queries and temporary tables have reserved");
+            describe_gauge!(SPILLED, "Bytes on disk that running queries have spilled");
             for name in [ROWS_SENT, ROWS_RECEIVED, BYTES_SENT, BYTES_RECEIVED] {
                 counter!(name).absolute(0);
             }
@@ -112,12 +135,18 @@ impl Metrics {
     }
 
     /// Sets what is counted at the moment of a scrape.
-    pub fn set_now(&self, queries_running: usize, queries_queued: usize, sessions: usize) {
+    pub fn set_now(&self, now: Now) {
+        let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
         with_local_recorder(&self.recorder, || {
-            for (name, value) in
-                [(QUERIES_RUNNING, queries_running), (QUERIES_QUEUED, queries_queued), (SESSIONS, sessions)]
-            {
-                gauge!(name).set(u32::try_from(value).unwrap_or(u32::MAX));
+            for (name, value) in [
+                (QUERIES_RUNNING, count(now.queries_running)),
+                (QUERIES_QUEUED, count(now.queries_queued)),
+                (INGESTS_RUNNING, count(now.ingests_running)),
+                (SESSIONS, count(now.sessions)),
+                (MEMORY, bytes(now.memory)),
+                (SPILLED, bytes(now.spilled)),
+            ] {
+                gauge!(name).set(value);
             }
         });
     }
@@ -126,6 +155,14 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.handle.run_upkeep();
         self.handle.render()
+    }
+}
+
+/// Bytes as Prometheus has them: exact up to 4 GiB, to the KiB above.
+fn bytes(bytes: u64) -> f64 {
+    match u32::try_from(bytes) {
+        Ok(exact) => f64::from(exact),
+        Err(_) => f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) * 1024.0,
     }
 }
 
@@ -139,13 +176,14 @@ mod tests {
         metrics.rpc_started("DoGet");
         metrics.rpc_finished("DoGet", Code::Ok, Duration::from_millis(3));
         metrics.rows_sent(7);
-        metrics.set_now(1, 2, 3);
+        metrics.set_now(Now { queries_running: 1, queries_queued: 2, sessions: 3, memory: 5 << 30, ..Now::default() });
         let text = metrics.render();
         for line in [
             r#"skein_rpc_total{rpc="DoGet",code="Ok"} 1"#,
             "skein_rows_sent_total 7",
             "skein_queries_queued 2",
             "skein_sessions 3",
+            "skein_query_memory_bytes 5368709120",
             r#"skein_rpc_duration_seconds_bucket{rpc="DoGet",le="0.005"} 1"#,
         ] {
             assert!(text.contains(line), "{line} not in\n{text}");

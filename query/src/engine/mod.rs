@@ -1,5 +1,6 @@
 //! The engine: what all sessions of a server share.
 
+mod memory;
 mod runtime;
 mod shared_slots;
 mod slots;
@@ -12,12 +13,24 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use parking_lot::Mutex;
-use skein_catalog::Catalog;
-use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA, Principal, QueryId, SessionId};
+use skein_catalog::{At, Catalog, Dataset, Entry};
+use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA, DatasetId, Principal, QueryId, SessionId, TableName};
 
-pub(crate) use self::shared_slots::Slot;
-use self::{shared_slots::SharedSlots, slots::Slots};
-use crate::{EngineConfig, QueryInfo, Result, Session, SessionInfo, registry::Registry, rules, scan::SnapshotCache};
+pub(crate) use self::{
+    memory::{Budget, Budgets},
+    runtime::within as runtime_within,
+    shared_slots::Slot,
+};
+use self::{
+    shared_slots::SharedSlots,
+    slots::{Limits, Slots},
+};
+use crate::{
+    EngineConfig, Error, QueryInfo, Result, Session, SessionInfo,
+    registry::Registry,
+    rules,
+    scan::{CacheUse, HotCache, SnapshotCache, SnapshotTable},
+};
 
 /// What all sessions of a server share: the catalog, the memory pool, caches, the registry of queries. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -28,6 +41,7 @@ struct Shared {
     catalog: Catalog,
     config: EngineConfig,
     runtime: Arc<RuntimeEnv>,
+    budgets: Budgets,
     /// A session's state starts as a copy of this one, so that function registries are filled once.
     template: SessionState,
     registry: Registry,
@@ -47,16 +61,24 @@ impl Engine {
         let builder = SessionStateBuilder::new().with_config(session_config(&config)).with_runtime_env(runtime.clone());
         let mut template = rules::add(builder).build();
         rules::guard_functions(&mut template)?;
-        let slots = Slots::new(config.max_concurrent_queries, config.max_queued_queries);
+        let slots = Slots::new(Limits {
+            running: config.max_concurrent_queries,
+            running_per_user: config.max_concurrent_per_user,
+            waiting: config.max_queued_queries,
+            waiting_per_user: config.max_queued_per_user,
+        });
+        let snapshots = SnapshotCache::new(HotCache::new(config.hot_cache_bytes, runtime.memory_pool.clone()));
+        let budgets = Budgets::new(runtime.memory_pool.clone(), config.memory_per_statement, config.memory_per_user);
         Ok(Self(Arc::new(Shared {
             catalog,
             config,
             runtime,
+            budgets,
             template,
             registry: Registry::default(),
             slots,
             shared_slots: SharedSlots::default(),
-            snapshots: SnapshotCache::default(),
+            snapshots,
             sessions: Mutex::default(),
         })))
     }
@@ -90,10 +112,65 @@ impl Engine {
         self.0.registry.cancel(id)
     }
 
+    /// Keeps all of a dataset in the hot cache, now and as it grows; returns when it is there. After a restart it has to be pinned again.
+    ///
+    /// # Errors
+    /// `NotFound`; `InvalidInput` for what is no dataset and when the cache is off; `ResourceExhausted` when it does not fit.
+    pub async fn pin(&self, name: &TableName) -> Result<CacheUse> {
+        let dataset = self.dataset(name).await?;
+        let (id, hot) = (dataset.id(), self.0.snapshots.hot());
+        if !hot.is_on() {
+            return Err(Error::Invalid("the hot cache is off; set query.hot_cache to a size and restart".to_owned()));
+        }
+        let snapshot = dataset.snapshot(At::Latest).await?;
+        let table = SnapshotTable::new(dataset, &snapshot, &self.0.snapshots)?;
+        let was_pinned = hot.pin(id);
+        let loaded = table.load(&self.0.template).await;
+        if !was_pinned && !matches!(loaded, Ok(true)) {
+            hot.unpin(id);
+        }
+        if !loaded? {
+            return Err(Error::Exhausted(format!(
+                "'{name}' does not fit into the hot cache beside what is pinned; it holds {} bytes (query.hot_cache), out of query.memory",
+                hot.capacity()
+            )));
+        }
+        Ok(self.cache_use(id))
+    }
+
+    /// Lets a dataset make room in the hot cache again. False when it was not pinned.
+    ///
+    /// # Errors
+    /// As [`Engine::pin`].
+    pub async fn unpin(&self, name: &TableName) -> Result<bool> {
+        Ok(self.0.snapshots.hot().unpin(self.dataset(name).await?.id()))
+    }
+
+    /// What each dataset has in the hot cache.
+    pub fn cached(&self) -> Vec<(DatasetId, CacheUse)> {
+        self.0.snapshots.hot().list()
+    }
+
+    fn cache_use(&self, dataset: DatasetId) -> CacheUse {
+        self.cached().into_iter().find(|(id, _)| *id == dataset).map(|(_, of)| of).unwrap_or_default()
+    }
+
+    async fn dataset(&self, name: &TableName) -> Result<Dataset> {
+        match self.0.catalog.resolve(name).await? {
+            Entry::Dataset(dataset) => Ok(dataset),
+            other => Err(Error::Invalid(format!("'{name}' is no dataset: {}", other.kind().as_str()))),
+        }
+    }
+
     /// The sessions that are alive, oldest first.
     pub fn sessions(&self) -> Vec<SessionInfo> {
         let sessions: Vec<_> = self.0.sessions.lock().iter().filter_map(Weak::upgrade).collect();
         sessions.iter().map(|session| session.info()).collect()
+    }
+
+    /// Bytes on disk that running queries have spilled.
+    pub fn spilled_bytes(&self) -> u64 {
+        self.0.runtime.spilling_progress().current_bytes
     }
 
     /// Bytes reserved in the memory pool at the moment, by running queries and temporary tables.
@@ -106,13 +183,14 @@ impl Engine {
         self.0.template.config().clone()
     }
 
+    /// Memory for statements and sessions.
+    pub(crate) fn budgets(&self) -> &Budgets {
+        &self.0.budgets
+    }
+
     /// What a session's state is when it begins.
     pub(crate) fn template(&self) -> &SessionState {
         &self.0.template
-    }
-
-    pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {
-        &self.0.runtime
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -132,6 +210,11 @@ impl Engine {
     }
 }
 
+/// Sorts in each partition of a statement for which memory is planned.
+const SORTS: usize = 8;
+/// Least memory for the merge of what a sort spilled, in bytes.
+const MERGE_BYTES: usize = 1 << 20;
+
 fn session_config(config: &EngineConfig) -> SessionConfig {
     let mut session = SessionConfig::new()
         .with_default_catalog_and_schema(DEFAULT_CATALOG, DEFAULT_SCHEMA)
@@ -140,6 +223,11 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
         .with_target_partitions(config.target_partitions.max(1))
         .with_batch_size(config.batch_size.max(1));
     let options = session.options_mut();
+    // Each sort sets this much aside for the merge of what it spilled. Beside the sorts of a few joins there must be room for rows.
+    let execution = &mut options.execution;
+    let sorts = config.target_partitions.max(1).saturating_mul(SORTS);
+    let share = config.memory_per_statement.min(config.memory_bytes) / sorts;
+    execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(share.max(MERGE_BYTES));
     options.sql_parser.map_string_types_to_utf8view = true;
     // A folder is everything below it.
     options.execution.listing_table_ignore_subdirectory = false;

@@ -9,13 +9,18 @@ use datafusion::execution::{
 };
 use skein_storage::Buckets;
 
-use super::stores::BucketStores;
+use super::{memory::Budget, stores::BucketStores};
 use crate::{EngineConfig, Error, Result};
 
 /// How many of the largest consumers an out-of-memory error names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 /// Footers of Parquet files kept in memory, in bytes.
 const METADATA_CACHE_BYTES: usize = 256 << 20;
+
+/// The runtime of one statement: everything is that of the server, except that memory comes out of `budget`.
+pub(crate) fn within(shared: &RuntimeEnv, budget: Arc<Budget>) -> Arc<RuntimeEnv> {
+    Arc::new(RuntimeEnv { memory_pool: budget, ..shared.clone() })
+}
 
 pub(super) fn build(buckets: Buckets, config: &EngineConfig) -> Result<Arc<RuntimeEnv>> {
     let pool = TrackConsumersPool::new(FairSpillPool::new(config.memory_bytes), NAMED_CONSUMERS);

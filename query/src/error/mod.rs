@@ -2,6 +2,8 @@
 
 mod classify;
 
+use std::time::Duration;
+
 use datafusion::error::DataFusionError;
 use skein_model::{ErrorKind, Kind, NameError, QueryId};
 
@@ -32,10 +34,14 @@ pub enum Error {
         instead: &'static str,
     },
     /// Too many statements run and wait.
-    #[error("{waiting} statements are waiting to run already; try again later, or raise query.max_queued_queries")]
+    #[error("{waiting} statements{whose} are waiting to run already; try again later, or have the server raise {key}")]
     QueueFull {
         /// How many wait.
         waiting: usize,
+        /// ` of yours` when others may still wait.
+        whose: &'static str,
+        /// The configuration key that says how many may.
+        key: &'static str,
     },
     /// A bound of memory was reached outside of a query.
     #[error("{0}")]
@@ -45,6 +51,17 @@ pub enum Error {
     Cancelled {
         /// The run's id.
         id: QueryId,
+    },
+    /// The statement took longer than it may.
+    #[error(
+        "statement {id} was ended after {} s, its time limit; ask for less at once, or SET statement_timeout higher (the server's \
+         bound is query.statement_timeout)", limit.as_secs_f64()
+    )]
+    TimedOut {
+        /// The run's id.
+        id: QueryId,
+        /// Its limit.
+        limit: Duration,
     },
     /// An operator panicked; the panic is in the log with the same id.
     #[error("statement {id} failed because of a defect in the server; its log has the details under this id")]
@@ -90,6 +107,7 @@ impl Kind for Error {
             Self::Unsupported { .. } => ErrorKind::Unimplemented,
             Self::QueueFull { .. } | Self::Exhausted(_) => ErrorKind::ResourceExhausted,
             Self::Cancelled { .. } => ErrorKind::Cancelled,
+            Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
             Self::Panicked { .. } => ErrorKind::Internal,
             Self::Catalog(error) => error.kind(),
             Self::Storage(error) => error.kind(),

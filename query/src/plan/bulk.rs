@@ -4,16 +4,16 @@
 //! operators only passes batches on to the network, where fewer and larger ones are cheaper: batches of a temporary table go out
 //! as they came in, and those of files are larger where their rows are narrow.
 
-use std::sync::Arc;
-
 use arrow::datatypes::{DataType, Schema};
 use datafusion::{
     datasource::{memory::MemorySourceConfig, source::DataSourceExec},
-    execution::{TaskContext, session_state::SessionState},
     physical_plan::{
         ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, coop::CooperativeExec, projection::ProjectionExec,
     },
+    prelude::SessionConfig,
 };
+
+use crate::scan::HotSource;
 
 /// A batch size other than this was chosen by the user, who knows why.
 const DEFAULT_ROWS: usize = 8192;
@@ -29,24 +29,22 @@ const VARIABLE: usize = 32;
 /// What such plans are run with.
 #[derive(Debug)]
 pub(crate) struct Contexts {
-    memory: Arc<TaskContext>,
-    files: Arc<TaskContext>,
+    memory: SessionConfig,
+    files: SessionConfig,
 }
 
 impl Contexts {
-    /// `usual` is the context of all other plans.
-    pub(crate) fn new(state: &SessionState, usual: &Arc<TaskContext>) -> Self {
-        let config = state.config();
-        if config.batch_size() != DEFAULT_ROWS {
-            return Self { memory: Arc::clone(usual), files: Arc::clone(usual) };
+    /// `usual` is the configuration of all other plans.
+    pub(crate) fn new(usual: &SessionConfig) -> Self {
+        if usual.batch_size() != DEFAULT_ROWS {
+            return Self { memory: usual.clone(), files: usual.clone() };
         }
-        let with_rows =
-            |rows| Arc::new(TaskContext::from(state).with_session_config(config.clone().with_batch_size(rows)));
+        let with_rows = |rows| usual.clone().with_batch_size(rows);
         Self { memory: with_rows(MEMORY_ROWS), files: with_rows(FILE_ROWS) }
     }
 
-    /// The context for a plan; `None` when it computes, or its rows are wide.
-    pub(super) fn of(&self, plan: &dyn ExecutionPlan) -> Option<&Arc<TaskContext>> {
+    /// The configuration for a plan; `None` when it computes, or its rows are wide.
+    pub(super) fn of(&self, plan: &dyn ExecutionPlan) -> Option<&SessionConfig> {
         match reads(plan)? {
             Source::Memory => Some(&self.memory),
             Source::Files => (row_bytes(&plan.schema()) <= NARROW).then_some(&self.files),
@@ -63,7 +61,9 @@ enum Source {
 /// What a plan reads, if reading and the picking of columns is all it does.
 fn reads(plan: &dyn ExecutionPlan) -> Option<Source> {
     if let Some(source) = plan.downcast_ref::<DataSourceExec>() {
-        let memory = source.data_source().downcast_ref::<MemorySourceConfig>().is_some();
+        let source = source.data_source();
+        let memory =
+            source.downcast_ref::<MemorySourceConfig>().is_some() || source.downcast_ref::<HotSource>().is_some();
         return Some(if memory { Source::Memory } else { Source::Files });
     }
     let passes = plan.downcast_ref::<CoalescePartitionsExec>().is_some()

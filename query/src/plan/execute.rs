@@ -1,17 +1,18 @@
 //! Running a plan.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use datafusion::{
-    execution::{SendableRecordBatchStream, session_state::SessionState},
+    execution::{SendableRecordBatchStream, TaskContext, session_state::SessionState},
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, execute_stream},
+    prelude::SessionConfig,
 };
 
-use super::{Planned, Query, UpdateCount, optimise};
+use super::{Planned, Query, UpdateCount, fallback, optimise};
 use crate::{
-    Error, QueryStream, Result,
-    engine::Slot,
+    QueryStream, Result,
+    engine::{self, Slot},
     registry::Run,
     session::Core,
     statement::{Running, Update},
@@ -21,15 +22,15 @@ use crate::{
 pub(super) async fn query(planned: &Planned, query: &Query) -> Result<QueryStream> {
     let run = begin(planned);
     let outcome = async {
-        let slot = planned.session.engine().slots().acquire(&run).await?;
+        let slot = slot(planned).await?;
         run.started();
         let core = &planned.core;
         let state = if query.is_small { &core.single } else { &core.state };
         let rows = match query.has_clock {
-            true => open_watched(state, core, &optimise(core, &query.logical)?).await?,
-            false => open_watched(state, core, &query.optimised).await?,
+            true => open_watched(state, core, &optimise(core, &query.logical)?, &run).await?,
+            false => open_watched(state, core, &query.optimised, &run).await?,
         };
-        Ok((rows, Slot::Own(slot)))
+        Ok((rows, slot))
     };
     let started = until_cancelled(&run, outcome).await;
     stream(planned, run, started)
@@ -40,9 +41,9 @@ pub(super) async fn part(planned: &Planned, part: &LogicalPlan, group: &str) -> 
     let run = begin(planned);
     let outcome = async {
         let engine = planned.session.engine();
-        let slot = engine.shared_slots().acquire(group, engine.slots(), &run).await?;
+        let slot = engine.shared_slots().acquire(group, engine.slots(), &planned.session.principal().name).await?;
         run.started();
-        let rows = open_watched(&planned.core.single, &planned.core, part).await?;
+        let rows = open_watched(&planned.core.single, &planned.core, part, &run).await?;
         Ok((rows, slot))
     };
     let started = until_cancelled(&run, outcome).await;
@@ -63,7 +64,7 @@ fn stream(planned: &Planned, run: Run, started: Result<(Opened, Slot)>) -> Resul
 pub(super) async fn update(planned: &Planned, update: &Update) -> Result<UpdateCount> {
     let run = begin(planned);
     let outcome = async {
-        let _slot = planned.session.engine().slots().acquire(&run).await?;
+        let _slot = slot(planned).await?;
         run.started();
         update.run(&Running { session: &planned.session, core: &planned.core, run: &run }).await
     };
@@ -81,37 +82,67 @@ pub(super) async fn update(planned: &Planned, update: &Update) -> Result<UpdateC
 
 fn begin(planned: &Planned) -> Run {
     let session = &planned.session;
-    session.engine().registry().begin(session.id(), &session.principal().name, planned.sql.clone())
+    session.engine().registry().begin(session.id(), &session.principal().name, planned.sql.clone(), session.bounds())
+}
+
+async fn slot(planned: &Planned) -> Result<Slot> {
+    let session = &planned.session;
+    Ok(Slot::Own(session.engine().slots().acquire(&session.principal().name).await?))
 }
 
 async fn until_cancelled<T>(run: &Run, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         biased;
-        () = run.cancelled() => Err(Error::Cancelled { id: run.id() }),
+        error = run.stopped() => Err(error),
         outcome = work => outcome,
     }
 }
 
 /// The physical plan of an optimised logical plan.
-async fn physical(state: &SessionState, optimised: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+pub(super) async fn physical(state: &SessionState, optimised: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     // Not `SessionState::create_physical_plan`: that one optimises again.
     Ok(state.query_planner().create_physical_plan(optimised, state).await?)
 }
 
 /// The rows of an optimised logical plan.
-pub(crate) async fn open(core: &Core, optimised: &LogicalPlan) -> Result<SendableRecordBatchStream> {
-    open_in(&core.state, core, optimised).await
-}
-
-async fn open_in(state: &SessionState, core: &Core, optimised: &LogicalPlan) -> Result<SendableRecordBatchStream> {
-    Ok(open_watched(state, core, optimised).await?.0)
+pub(crate) async fn open(core: &Core, optimised: &LogicalPlan, run: &Run) -> Result<SendableRecordBatchStream> {
+    Ok(open_watched(&core.state, core, optimised, run).await?.0)
 }
 
 /// The rows of a plan, and the plan, which knows how far it is.
 type Opened = (SendableRecordBatchStream, Arc<dyn ExecutionPlan>);
 
-async fn open_watched(state: &SessionState, core: &Core, optimised: &LogicalPlan) -> Result<Opened> {
+async fn open_watched(state: &SessionState, core: &Core, optimised: &LogicalPlan, run: &Run) -> Result<Opened> {
     let plan = physical(state, optimised).await?;
-    let context = core.bulk.of(plan.as_ref()).unwrap_or(&core.task);
-    Ok((execute_stream(Arc::clone(&plan), Arc::clone(context))?, plan))
+    let config = core.bulk.of(plan.as_ref()).unwrap_or_else(|| core.state.config());
+    let task = |config: &SessionConfig| task(state, core, config, run);
+    let can_spill = fallback::needed(plan.as_ref()).then(|| fallback::Spilling::new(state, optimised, task));
+    let rows = execute_stream(Arc::clone(&plan), task(config))?;
+    let rows = match can_spill {
+        Some(other) => fallback::or_else(rows, other),
+        None => rows,
+    };
+    Ok((rows, plan))
+}
+
+/// What the operators of a run work with: the configuration, and the run's share of the memory.
+fn task(state: &SessionState, core: &Core, config: &SessionConfig, run: &Run) -> Arc<TaskContext> {
+    let runtime = engine::runtime_within(state.runtime_env(), run.memory());
+    if !std::ptr::eq(state, &core.single) {
+        let usual = TaskContext::from(state);
+        return Arc::new(usual.with_session_config(config.clone()).with_runtime(runtime));
+    }
+    // Operators hold the functions they call; only tables of `information_schema` ask for all, and this plan reads none. To copy their list
+    // would take longer than such a plan.
+    let (none, id) = (None, state.session_id().to_owned());
+    Arc::new(TaskContext::new(
+        none,
+        id,
+        config.clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        runtime,
+    ))
 }

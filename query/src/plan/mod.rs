@@ -3,6 +3,7 @@
 mod bind;
 mod bulk;
 mod execute;
+mod fallback;
 mod optimise;
 mod parameters;
 mod parts;

@@ -8,6 +8,7 @@ mod stream;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -16,7 +17,7 @@ use skein_model::{QueryId, SessionId};
 
 pub(crate) use bytes::batch_bytes;
 pub use progress::Progress;
-pub(crate) use run::Run;
+pub(crate) use run::{Bounds, Run};
 pub use stream::QueryStream;
 
 use run::Live;
@@ -73,6 +74,10 @@ pub struct QueryInfo {
     pub rows: u64,
     /// Bytes handed out so far, as Arrow arrays in memory.
     pub bytes: u64,
+    /// How long it waited for a slot; until now, while it waits.
+    pub queued: Duration,
+    /// The most memory its operators held at a time so far, in bytes.
+    pub memory: u64,
     /// The error it ended with.
     pub error: Option<String>,
 }
@@ -104,8 +109,8 @@ struct Runs {
 
 impl Registry {
     /// Registers a run; it is taken off when the returned handle goes.
-    pub(crate) fn begin(&self, session: SessionId, principal: &str, sql: Arc<str>) -> Run {
-        let live = Arc::new(Live::new(session, principal.to_owned(), sql));
+    pub(crate) fn begin(&self, session: SessionId, principal: &str, sql: Arc<str>, bounds: Bounds) -> Run {
+        let live = Arc::new(Live::new(session, principal.to_owned(), sql, bounds));
         self.0.lock().live.insert(live.id(), live.clone());
         Run::new(live, self.clone())
     }
@@ -137,12 +142,20 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::execution::memory_pool::UnboundedMemoryPool;
+
     use super::*;
+    use crate::engine::Budgets;
+
+    fn bounds() -> Bounds {
+        let budgets = Budgets::new(Arc::new(UnboundedMemoryPool::default()), usize::MAX, usize::MAX);
+        Bounds { memory: budgets.of_statement("ada", None), time: None }
+    }
 
     #[test]
     fn a_run_is_listed_while_it_lives_and_remembered_after() {
         let registry = Registry::default();
-        let run = registry.begin(SessionId::generate(), "ada", "select 1".into());
+        let run = registry.begin(SessionId::generate(), "ada", "select 1".into(), bounds());
         assert_eq!(registry.list()[0].state, QueryState::Queued);
         run.started();
         run.add(3, 24);
@@ -157,7 +170,7 @@ mod tests {
     #[test]
     fn a_run_that_is_dropped_was_cancelled() {
         let registry = Registry::default();
-        let run = registry.begin(SessionId::generate(), "ada", "select 1".into());
+        let run = registry.begin(SessionId::generate(), "ada", "select 1".into(), bounds());
         let id = run.id();
         assert!(registry.cancel(id));
         drop(run);
@@ -169,7 +182,7 @@ mod tests {
     fn the_ring_is_bounded() {
         let registry = Registry::default();
         for _ in 0..REMEMBERED + 5 {
-            registry.begin(SessionId::generate(), "ada", "select 1".into());
+            registry.begin(SessionId::generate(), "ada", "select 1".into(), bounds());
         }
         assert_eq!(registry.list().len(), REMEMBERED);
     }

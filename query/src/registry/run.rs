@@ -1,17 +1,29 @@
 //! One run of a statement, from acceptance to its end.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use skein_model::{QueryId, SessionId};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use super::{QueryInfo, QueryState, Registry};
-use crate::Error;
+use crate::{Error, engine::Budget};
+
+/// What a run may use.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    /// Its memory.
+    pub(crate) memory: Arc<Budget>,
+    /// How long it may take.
+    pub(crate) time: Option<Duration>,
+}
 
 /// What others can see of a run.
 #[derive(Debug)]
@@ -21,23 +33,28 @@ pub(super) struct Live {
     sql: Arc<str>,
     principal: String,
     started: DateTime<Utc>,
-    running: AtomicBool,
+    began: Instant,
+    /// When it got its slot, after `began`.
+    running: OnceLock<Duration>,
     rows: AtomicU64,
     bytes: AtomicU64,
+    bounds: Bounds,
     stop: CancellationToken,
 }
 
 impl Live {
-    pub(super) fn new(session: SessionId, principal: String, sql: Arc<str>) -> Self {
+    pub(super) fn new(session: SessionId, principal: String, sql: Arc<str>, bounds: Bounds) -> Self {
         Self {
             id: QueryId::generate(),
             session,
             sql,
             principal,
             started: Utc::now(),
-            running: AtomicBool::new(false),
+            began: Instant::now(),
+            running: OnceLock::new(),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            bounds,
             stop: CancellationToken::new(),
         }
     }
@@ -51,7 +68,7 @@ impl Live {
     }
 
     pub(super) fn info(&self) -> QueryInfo {
-        let running = self.running.load(Ordering::Relaxed);
+        let running = self.running.get();
         QueryInfo {
             id: self.id,
             session: self.session,
@@ -59,9 +76,11 @@ impl Live {
             principal: self.principal.clone(),
             started: self.started,
             finished: None,
-            state: if running { QueryState::Running } else { QueryState::Queued },
+            state: if running.is_some() { QueryState::Running } else { QueryState::Queued },
             rows: self.rows.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            queued: running.copied().unwrap_or_else(|| self.began.elapsed()),
+            memory: self.bounds.memory.peak() as u64,
             error: None,
         }
     }
@@ -89,7 +108,7 @@ impl Run {
 
     /// It got a slot.
     pub(crate) fn started(&self) {
-        self.live.running.store(true, Ordering::Relaxed);
+        self.live.running.get_or_init(|| self.live.began.elapsed());
     }
 
     /// It produced or wrote this much more.
@@ -112,14 +131,30 @@ impl Run {
         self.end.lock().get_or_insert_with(|| (state, Some(error.to_string())));
     }
 
-    /// Ready when somebody cancels it.
-    pub(crate) async fn cancelled(&self) {
-        self.live.stop.cancelled().await;
+    /// The memory it may use.
+    pub(crate) fn memory(&self) -> Arc<Budget> {
+        self.live.bounds.memory.clone()
     }
 
-    /// As [`Run::cancelled`], as a value that can be kept.
-    pub(super) fn cancellation(&self) -> WaitForCancellationFutureOwned {
-        self.live.stop.clone().cancelled_owned()
+    /// Ready when somebody cancels it or its time is over, with the reason.
+    pub(crate) fn stopped(&self) -> impl Future<Output = Error> + Send + use<> {
+        let (live, stop) = (Arc::clone(&self.live), self.live.stop.clone());
+        async move {
+            let over = async {
+                match live.bounds.time {
+                    Some(limit) => {
+                        tokio::time::sleep(limit.saturating_sub(live.began.elapsed())).await;
+                        limit
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => Error::Cancelled { id: live.id },
+                limit = over => Error::TimedOut { id: live.id, limit },
+            }
+        }
     }
 }
 
@@ -130,7 +165,7 @@ impl Drop for Run {
         let elapsed = (Utc::now() - info.started).num_milliseconds();
         tracing::info!(
             query = %info.id, session = %info.session, principal = info.principal, outcome = state.as_str(),
-            rows = info.rows, bytes = info.bytes, elapsed_ms = elapsed, "query ended"
+            rows = info.rows, bytes = info.bytes, memory = info.memory, elapsed_ms = elapsed, "query ended"
         );
         self.registry.end(info);
     }

@@ -2,11 +2,10 @@
 
 use std::{
     fmt,
-    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use arrow::{
@@ -14,9 +13,8 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use datafusion::{error::Result as DfResult, execution::SendableRecordBatchStream, physical_plan::ExecutionPlan};
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use skein_model::QueryId;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{Progress, Run, batch_bytes};
 use crate::{Error, Result, engine::Slot};
@@ -25,7 +23,7 @@ use crate::{Error, Result, engine::Slot};
 pub struct QueryStream {
     schema: SchemaRef,
     run: Run,
-    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    stop: BoxFuture<'static, Error>,
     /// `None` once the stream ended: the plan and its memory are let go at once, not when the client lets go.
     work: Option<Work>,
 }
@@ -33,7 +31,23 @@ pub struct QueryStream {
 struct Work {
     rows: SendableRecordBatchStream,
     plan: Arc<dyn ExecutionPlan>,
-    _slot: Slot,
+    slot: Slot,
+    /// Waits for another slot, when that one went to another statement while the client read nothing.
+    resuming: Option<BoxFuture<'static, Slot>>,
+}
+
+impl Work {
+    /// Whether it may work; a client that rested may have to wait.
+    fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.resuming.is_none() {
+            self.resuming = self.slot.resume();
+        }
+        if let Some(resuming) = &mut self.resuming {
+            self.slot = ready!(resuming.poll_unpin(cx));
+            self.resuming = None;
+        }
+        Poll::Ready(())
+    }
 }
 
 impl QueryStream {
@@ -44,8 +58,8 @@ impl QueryStream {
         run: Run,
         slot: Slot,
     ) -> Self {
-        let stop = Box::pin(run.cancellation());
-        Self { schema, run, stop, work: Some(Work { rows, plan, _slot: slot }) }
+        let stop = run.stopped().boxed();
+        Self { schema, run, stop, work: Some(Work { rows, plan, slot, resuming: None }) }
     }
 
     /// The schema every batch has.
@@ -79,7 +93,12 @@ impl QueryStream {
             }
         };
         match &outcome {
-            Ok(batch) => self.run.add(batch.num_rows() as u64, batch_bytes(batch)),
+            Ok(batch) => {
+                self.run.add(batch.num_rows() as u64, batch_bytes(batch));
+                if let Some(work) = &self.work {
+                    work.slot.rest();
+                }
+            }
             Err(error) => self.end(error),
         }
         Some(outcome)
@@ -106,11 +125,11 @@ impl Stream for QueryStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         let Some(work) = &mut this.work else { return Poll::Ready(None) };
-        if this.stop.as_mut().poll(cx).is_ready() {
-            let error = Error::Cancelled { id: this.run.id() };
+        if let Poll::Ready(error) = this.stop.poll_unpin(cx) {
             this.end(&error);
             return Poll::Ready(Some(Err(error)));
         }
+        ready!(work.poll_slot(cx));
         // A panic must end this stream with an error, not the connection that carries it.
         match catch_unwind(AssertUnwindSafe(|| work.rows.poll_next_unpin(cx))) {
             Ok(Poll::Pending) => Poll::Pending,

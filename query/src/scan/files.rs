@@ -22,7 +22,9 @@ use skein_catalog::{CommitId, DataFile, Dataset, Snapshot, field_id};
 use skein_model::{DatasetId, FileId};
 
 use super::{
+    HotCache,
     deletes::{Marked, Selections},
+    hot::WholeFile,
     part::Extent,
     reader::{DataFileId, SmallFiles},
     statistics,
@@ -40,6 +42,8 @@ pub(crate) struct SnapshotFiles {
     pub(super) records: Arc<[Arc<DataFile>]>,
     /// One per file, in the order of the snapshot, with statistics.
     pub(super) files: Vec<PartitionedFile>,
+    /// The field ids of the columns.
+    pub(super) ids: Vec<Option<i32>>,
     /// Of all files together.
     pub(super) statistics: Statistics,
     /// How large each is.
@@ -57,14 +61,16 @@ impl SnapshotFiles {
             .iter()
             .map(|file| {
                 let statistics = Arc::new(statistics::of_file(file, &schema, &ids));
-                planned(dataset, file).with_statistics(statistics)
+                let part = planned(dataset, file).with_statistics(statistics);
+                // A deletion vector says which of its rows are left; the cache knows whole files.
+                if file.deletes.is_none() { part.with_extension(WholeFile(file.id)) } else { part }
             })
             .collect();
         let statistics = merge(&files, &schema)?;
         let extents = snapshot.files.iter();
         let extents = extents.map(|file| Extent { bytes: file.bytes, row_groups: file.row_groups.into() }).collect();
         let records = Arc::clone(&snapshot.files);
-        Ok(Self { schema, records, files, statistics, extents, groups: OnceLock::new() })
+        Ok(Self { schema, records, files, ids, statistics, extents, groups: OnceLock::new() })
     }
 
     /// All files, in at most `partitions` groups of about the same size. Large files are cut where they are larger than
@@ -117,14 +123,24 @@ fn object_meta(dataset: &Dataset, file: FileId, bytes: u64) -> ObjectMeta {
 }
 
 /// The files of the snapshots that were read lately, and what was read of small ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SnapshotCache {
     snapshots: Mutex<HashMap<(DatasetId, CommitId), Arc<SnapshotFiles>>>,
     pub(super) small_files: SmallFiles,
+    pub(super) hot: HotCache,
     pub(super) selections: Selections,
 }
 
 impl SnapshotCache {
+    pub(crate) fn new(hot: HotCache) -> Self {
+        Self { snapshots: Mutex::default(), small_files: SmallFiles::default(), selections: Selections::default(), hot }
+    }
+
+    /// Decoded columns.
+    pub(crate) fn hot(&self) -> &HotCache {
+        &self.hot
+    }
+
     pub(super) fn get(&self, dataset: &Dataset, snapshot: &Snapshot) -> DfResult<Arc<SnapshotFiles>> {
         let key = (dataset.id(), snapshot.commit_id());
         if let Some(files) = self.snapshots.lock().get(&key) {

@@ -2,6 +2,7 @@
 
 mod deletes;
 mod files;
+mod hot;
 mod part;
 mod positions;
 mod pruning;
@@ -10,5 +11,7 @@ mod statistics;
 mod table;
 
 pub(crate) use files::SnapshotCache;
+pub use hot::CacheUse;
+pub(crate) use hot::{HotCache, HotSource};
 pub(crate) use positions::{FILE, PositionedTable, ROW};
 pub(crate) use table::SnapshotTable;

@@ -8,7 +8,7 @@ use arrow::{
 };
 use datafusion::{
     catalog::Session,
-    common::{Column, ColumnStatistics, ToDFSchema, pruning::PruningStatistics},
+    common::{Column, ColumnStatistics, Statistics, ToDFSchema, pruning::PruningStatistics},
     datasource::listing::PartitionedFile,
     error::Result as DfResult,
     logical_expr::{Expr, utils::split_conjunction},
@@ -23,8 +23,20 @@ pub(super) fn prune(
     filters: &[Expr],
     state: &dyn Session,
 ) -> DfResult<Vec<PartitionedFile>> {
-    let bounds = Bounds { files, schema };
-    let mut keep = vec![true; files.len()];
+    let statistics: Vec<_> = files.iter().map(|file| file.statistics.clone()).collect();
+    let keep = may_match(&statistics, schema, filters, state)?;
+    Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
+}
+
+/// Which of several parts of a table, known by their statistics, may hold rows that match all of `filters`.
+pub(super) fn may_match(
+    parts: &[Option<Arc<Statistics>>],
+    schema: &SchemaRef,
+    filters: &[Expr],
+    state: &dyn Session,
+) -> DfResult<Vec<bool>> {
+    let bounds = Bounds { parts, schema };
+    let mut keep = vec![true; parts.len()];
     for predicate in predicates(schema, filters, state)? {
         match predicate.prune(&bounds) {
             Ok(may_match) => keep.iter_mut().zip(may_match).for_each(|(keep, may)| *keep &= may),
@@ -32,7 +44,7 @@ pub(super) fn prune(
             Err(error) => tracing::debug!(%error, "a filter cannot be asked of file statistics"),
         }
     }
-    Ok(files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
+    Ok(keep)
 }
 
 /// What can be asked of statistics, for each condition that can.
@@ -49,16 +61,16 @@ pub(super) fn predicates(schema: &SchemaRef, filters: &[Expr], state: &dyn Sessi
     Ok(predicates)
 }
 
-/// The statistics of files as the predicate wants them. Truncated bounds are bounds, too.
+/// The statistics of parts as the predicate wants them. Truncated bounds are bounds, too.
 struct Bounds<'a> {
-    files: &'a [PartitionedFile],
+    parts: &'a [Option<Arc<Statistics>>],
     schema: &'a SchemaRef,
 }
 
 impl Bounds<'_> {
     fn columns(&self, column: &Column) -> Option<impl Iterator<Item = Option<&ColumnStatistics>>> {
         let index = self.schema.index_of(column.name()).ok()?;
-        Some(self.files.iter().map(move |file| file.statistics.as_ref()?.column_statistics.get(index)))
+        Some(self.parts.iter().map(move |part| part.as_ref()?.column_statistics.get(index)))
     }
 
     fn bounds(&self, column: &Column, bound: fn(&ColumnStatistics) -> Option<&ScalarValue>) -> Option<ArrayRef> {
@@ -69,8 +81,8 @@ impl Bounds<'_> {
     }
 
     fn rows(&self) -> UInt64Array {
-        let rows = |file: &PartitionedFile| Some(*file.statistics.as_ref()?.num_rows.get_value()? as u64);
-        self.files.iter().map(rows).collect()
+        let rows = |part: &Option<Arc<Statistics>>| Some(*part.as_ref()?.num_rows.get_value()? as u64);
+        self.parts.iter().map(rows).collect()
     }
 }
 
@@ -84,7 +96,7 @@ impl PruningStatistics for Bounds<'_> {
     }
 
     fn num_containers(&self) -> usize {
-        self.files.len()
+        self.parts.len()
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {

@@ -6,7 +6,12 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{ScanArgs, ScanResult, Session, TableProvider},
-    common::{Statistics, config::TableParquetOptions, project_schema, stats::Precision},
+    common::{
+        Statistics,
+        config::{ParquetOptions, TableParquetOptions},
+        project_schema,
+        stats::Precision,
+    },
     datasource::{
         listing::PartitionedFile,
         physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory},
@@ -14,17 +19,18 @@ use datafusion::{
         table_schema::TableSchema,
     },
     error::Result as DfResult,
-    execution::{SendableRecordBatchStream, TaskContext, object_store::ObjectStoreUrl},
+    execution::{SendableRecordBatchStream, TaskContext, object_store::ObjectStoreUrl, runtime_env::RuntimeEnv},
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
-    physical_plan::{ExecutionPlan, empty::EmptyExec},
+    physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, empty::EmptyExec, union::UnionExec},
 };
 use skein_catalog::{DataFile, Dataset, Snapshot};
 use skein_model::Version;
 
 use super::{
-    SnapshotCache,
+    HotCache, SnapshotCache,
     deletes::Selections,
     files::{self, SnapshotFiles},
+    hot::{ColumnKey, HotSource, Loader, Scan, Wanted},
     part, pruning,
     reader::{Readers, SmallFiles},
 };
@@ -38,6 +44,7 @@ pub(crate) struct SnapshotTable {
     pub(super) files: Arc<SnapshotFiles>,
     small_files: SmallFiles,
     pub(super) selections: Selections,
+    hot: HotCache,
     /// Only this stretch of its files.
     part: Option<Range<u64>>,
 }
@@ -45,8 +52,17 @@ pub(crate) struct SnapshotTable {
 impl SnapshotTable {
     pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
         let files = cache.get(&dataset, snapshot)?;
-        let (small_files, selections) = (cache.small_files.clone(), cache.selections.clone());
-        Ok(Self { dataset, version: snapshot.version, is_fixed: false, files, small_files, selections, part: None })
+        cache.hot.saw(dataset.id(), snapshot);
+        Ok(Self {
+            dataset,
+            version: snapshot.version,
+            is_fixed: false,
+            files,
+            small_files: cache.small_files.clone(),
+            selections: cache.selections.clone(),
+            hot: cache.hot.clone(),
+            part: None,
+        })
     }
 
     /// The same, for a statement that asked for this very version.
@@ -140,13 +156,28 @@ impl SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        if let Some(plan) = self.hot_plan(state, projection, filters, limit).await? {
+            return Ok(plan);
+        }
         let (groups, statistics) = self.choose(state, filters, limit)?;
         let projection = projection.map(<[usize]>::to_vec);
         if groups.iter().all(FileGroup::is_empty) {
             let schema = project_schema(&self.files.schema, projection.as_ref())?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let readers = Arc::new(self.readers(state, !filters.is_empty())?);
+        self.files_plan(state, (groups, statistics), projection, !filters.is_empty(), limit).await
+    }
+
+    /// A plan that reads files; `choosing`: only rows with certain values are wanted.
+    async fn files_plan(
+        &self,
+        state: &dyn Session,
+        (groups, statistics): (Vec<FileGroup>, Statistics),
+        projection: Option<Vec<usize>>,
+        choosing: bool,
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let readers = Arc::new(self.readers(state, choosing)?);
         let groups = self.selections.attach(groups, &self.dataset, &readers).await?;
         let scan = self
             .scan_of(state, readers, groups)?
@@ -174,7 +205,10 @@ impl SnapshotTable {
 
     /// What its files are read with; `choosing`: only rows with certain values are wanted.
     pub(super) fn readers(&self, state: &dyn Session, choosing: bool) -> DfResult<Readers> {
-        let runtime = state.runtime_env();
+        self.readers_in(state.runtime_env(), choosing)
+    }
+
+    fn readers_in(&self, runtime: &RuntimeEnv, choosing: bool) -> DfResult<Readers> {
         let cached = CachedParquetFileReaderFactory::new(
             runtime.object_store(&self.url()?)?,
             runtime.cache_manager.get_file_metadata_cache(),
@@ -189,16 +223,102 @@ impl SnapshotTable {
         readers: Arc<Readers>,
         groups: Vec<FileGroup>,
     ) -> DfResult<FileScanConfigBuilder> {
-        let mut options = TableParquetOptions {
-            global: state.config_options().execution.parquet.clone(),
-            ..TableParquetOptions::default()
-        };
+        self.scan_with(&state.config_options().execution.parquet, readers, groups)
+    }
+
+    fn scan_with(
+        &self,
+        options: &ParquetOptions,
+        readers: Arc<Readers>,
+        groups: Vec<FileGroup>,
+    ) -> DfResult<FileScanConfigBuilder> {
+        let mut options = TableParquetOptions { global: options.clone(), ..TableParquetOptions::default() };
         // The writer makes none; looking for them has a cost.
         options.global.bloom_filter_on_read = false;
         let source = ParquetSource::new(TableSchema::new(self.files.schema.clone(), vec![]))
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(readers);
         Ok(FileScanConfigBuilder::new(self.url()?, Arc::new(source)).with_file_groups(groups))
+    }
+
+    /// The columns of a scan as the hot cache knows them; `None` when it does not know one.
+    fn column_keys(&self, columns: &[usize]) -> Option<Vec<ColumnKey>> {
+        let key = |index: &usize| {
+            let id = self.files.ids.get(*index).copied().flatten()?;
+            Some((id, self.files.schema.fields().get(*index)?.data_type().clone()))
+        };
+        columns.iter().map(key).collect()
+    }
+
+    /// The plan when some of the files are in the hot cache. Those that are not may be from now on.
+    async fn hot_plan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&[usize]>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
+        if !self.hot.is_on() {
+            return Ok(None);
+        }
+        let columns = projection.map_or_else(|| (0..self.files.ids.len()).collect(), <[usize]>::to_vec);
+        let Some(keys) = self.column_keys(&columns).filter(|keys| !keys.is_empty()) else { return Ok(None) };
+        let files = match (filters.is_empty(), limit) {
+            _ if self.part.is_some() => {
+                self.part.iter().flat_map(|part| part::slice(&self.files.files, part)).collect()
+            }
+            (true, None) => self.files.files.clone(),
+            (true, Some(limit)) => enough_for(&self.files.files, limit),
+            (false, _) => pruning::prune(&self.files.files, &self.files.schema, filters, state)?,
+        };
+        let dataset = self.dataset.id();
+        let (hot, cold) = self.hot.split(dataset, files, &keys);
+        if !cold.is_empty() && self.hot.wants(dataset, &keys) {
+            let columns = columns.iter().copied().zip(keys).collect();
+            self.loader(state).spawn(Wanted { dataset, files: cold.clone(), columns });
+        }
+        // The rows of a part come in their order.
+        if hot.is_empty() || (self.part.is_some() && !cold.is_empty()) {
+            return Ok(None);
+        }
+        let projected = project_schema(&self.files.schema, Some(&columns))?;
+        let files: Vec<_> = hot.iter().map(|hot| hot.file.clone()).collect();
+        let statistics = files::merge(&files, &self.files.schema)?.project(Some(&columns));
+        let scan = Scan { table: &self.files.schema, columns: &columns, projected, statistics, filters, limit };
+        let hot = HotSource::plan(&hot, scan, state)?;
+        if cold.is_empty() {
+            return Ok(Some(hot));
+        }
+        let partitions = state.config().target_partitions();
+        let statistics = files::merge(&cold, &self.files.schema)?;
+        let groups = files::group(cold, partitions, state.config_options().optimizer.repartition_file_min_size);
+        let cold = self.files_plan(state, (groups, statistics), Some(columns), !filters.is_empty(), limit).await?;
+        let both = UnionExec::try_new(vec![hot, cold])?;
+        // A plan for one core has nobody who would bring the two together.
+        Ok(Some(if partitions == 1 { Arc::new(CoalescePartitionsExec::new(both)) } else { both }))
+    }
+
+    fn loader(&self, state: &dyn Session) -> Loader {
+        let (table, config) = (self.clone(), state.config_options().execution.parquet.clone());
+        let runtime = state.runtime_env().clone();
+        let with = runtime.clone();
+        // Files with deletion vectors are not asked for, so there are none to attach.
+        let reader = move |group, statistics, projection| {
+            let readers = Arc::new(table.readers_in(&with, false)?);
+            let scan = table.scan_with(&config, readers, vec![group])?;
+            let scan = scan.with_statistics(statistics).with_projection_indices(Some(projection))?;
+            Ok(DataSourceExec::from_data_source(scan.build()) as Arc<dyn ExecutionPlan>)
+        };
+        Loader { cache: self.hot.clone(), schema: self.files.schema.clone(), reader: Arc::new(reader), runtime }
+    }
+
+    /// Decodes all of it for the hot cache. False when there is no room.
+    pub(crate) async fn load(&self, state: &dyn Session) -> DfResult<bool> {
+        let all: Vec<_> = (0..self.files.ids.len()).collect();
+        let Some(keys) = self.column_keys(&all) else { return Ok(false) };
+        let columns = all.into_iter().zip(keys).collect();
+        let wanted = Wanted { dataset: self.dataset.id(), files: self.files.files.clone(), columns };
+        self.loader(state).load(&wanted).await
     }
 
     fn url(&self) -> DfResult<ObjectStoreUrl> {

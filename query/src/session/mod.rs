@@ -1,6 +1,7 @@
 //! A client's session.
 
 mod delivery;
+mod limits;
 mod options;
 mod planning;
 mod temp;
@@ -19,7 +20,7 @@ use chrono::{DateTime, Utc};
 use datafusion::{
     datasource::MemTable,
     execution::{
-        FunctionRegistry, TaskContext,
+        FunctionRegistry,
         session_state::{SessionState, SessionStateBuilder},
     },
 };
@@ -28,7 +29,7 @@ use skein_catalog::{Actor, At, Entry, EntryKind, Transaction};
 use skein_model::{Principal, SYSTEM_SCHEMA, SessionId, TableName};
 
 use self::{options::Options, temp::TempTables};
-use crate::{Engine, Pins, Result, SessionInfo, plan::BulkContexts, system};
+use crate::{Engine, Pins, Result, SessionInfo, plan::BulkContexts, registry::Bounds, system};
 
 pub use delivery::{Compression, Delivery};
 pub(crate) use temp::TEMP_SCHEMA;
@@ -87,16 +88,14 @@ pub(crate) struct Core {
     pub(crate) state: SessionState,
     /// The same for plans that run on one core.
     pub(crate) single: SessionState,
-    pub(crate) task: Arc<TaskContext>,
     pub(crate) bulk: BulkContexts,
 }
 
 impl Core {
     fn new(state: SessionState) -> Arc<Self> {
-        let task = state.task_ctx();
-        let bulk = BulkContexts::new(&state, &task);
+        let bulk = BulkContexts::new(state.config());
         let single = single(&state);
-        Arc::new(Self { state, single, task, bulk })
+        Arc::new(Self { state, single, bulk })
     }
 }
 
@@ -162,7 +161,8 @@ struct Settings {
 impl Session {
     pub(crate) fn new(engine: Engine, id: SessionId, principal: Principal, state: SessionState) -> Self {
         let started = Utc::now();
-        let temp = TempTables::new(engine.runtime().memory_pool.clone(), engine.config().target_partitions);
+        let memory = engine.budgets().of_session(&principal.name);
+        let temp = TempTables::new(memory, engine.config().target_partitions);
         let base = Base {
             engine,
             id,
@@ -336,9 +336,25 @@ impl Session {
         self.base.temp.drop(name)
     }
 
+    /// Whether no option was ever set in it, no temporary table written and no transaction is open: another session would do as well.
+    pub fn is_untouched(&self) -> bool {
+        self.changes() == (0, 0) && self.base.current.lock().is_none() && Arc::strong_count(&self.base) == 1
+    }
+
     /// Other numbers after every change of an option or a temporary table.
     pub(crate) fn changes(&self) -> (u64, u64) {
         (self.base.settings.read().changes, self.base.temp.changes())
+    }
+
+    /// What a statement of this session may use.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let (engine, settings) = (&self.base.engine, self.base.settings.read());
+        let asked = &settings.options.limits;
+        let server = engine.config().statement_timeout;
+        Bounds {
+            memory: engine.budgets().of_statement(&self.base.principal.name, asked.memory.map(|asked| asked.get())),
+            time: asked.time.map(|asked| server.map_or(asked.get(), |server| server.min(asked.get()))).or(server),
+        }
     }
 
     pub(crate) fn core(&self) -> Arc<Core> {

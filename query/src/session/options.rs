@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use datafusion::{common::config::ConfigField, prelude::SessionConfig};
 use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA};
 
-use super::Delivery;
+use super::{
+    Delivery,
+    limits::{self, Limits, MemoryLimit, TimeLimit},
+};
 use crate::{Error, Result};
 
 /// DataFusion's settings that a client may change.
@@ -35,11 +38,12 @@ const TIMEZONE_SETTING: &str = "datafusion.execution.time_zone";
 pub(super) struct Options {
     pub(super) schema: String,
     pub(super) delivery: Delivery,
+    pub(super) limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { schema: DEFAULT_SCHEMA.to_owned(), delivery: Delivery::default() }
+        Self { schema: DEFAULT_SCHEMA.to_owned(), delivery: Delivery::default(), limits: Limits::default() }
     }
 }
 
@@ -59,13 +63,21 @@ impl Options {
                 Ok(false)
             }
             key if Delivery::KEYS.contains(&key) => self.delivery.set(key, value).map(|()| false),
+            "memory_limit" => {
+                self.limits.memory = MemoryLimit::read(value)?;
+                Ok(false)
+            }
+            "statement_timeout" => {
+                self.limits.time = TimeLimit::read(value)?;
+                Ok(false)
+            }
             "timezone" | "time_zone" | "time.zone" => set_setting(TIMEZONE_SETTING, value, config),
             setting if is_open(setting) => set_setting(setting, value, config),
             setting if setting.starts_with("datafusion.") => {
                 Err(Error::Denied(format!("'{setting}' belongs to the server's configuration")))
             }
             _ => Err(Error::Invalid(format!(
-                "option '{key}' is unknown; there are catalog, schema, timezone, {} and datafusion.* (SHOW ALL lists them)",
+                "option '{key}' is unknown; there are catalog, schema, timezone, memory_limit, statement_timeout, {} and datafusion.* (SHOW ALL lists them)",
                 Delivery::KEYS.join(", ")
             ))),
         }
@@ -82,6 +94,14 @@ impl Options {
                 Ok(false)
             }
             key if self.delivery.reset(key) => Ok(false),
+            "memory_limit" => {
+                self.limits.memory = None;
+                Ok(false)
+            }
+            "statement_timeout" => {
+                self.limits.time = None;
+                Ok(false)
+            }
             "timezone" | "time_zone" | "time.zone" => reset_setting(TIMEZONE_SETTING, config, defaults),
             setting if is_open(setting) => reset_setting(setting, config, defaults),
             _ => Err(Error::Invalid(format!("option '{key}' is unknown, or cannot be reset"))),
@@ -104,6 +124,8 @@ impl Options {
             ("catalog".to_owned(), DEFAULT_CATALOG.to_owned()),
             ("schema".to_owned(), self.schema.clone()),
             ("timezone".to_owned(), zone),
+            ("memory_limit".to_owned(), limits::show(self.limits.memory)),
+            ("statement_timeout".to_owned(), limits::show(self.limits.time)),
         ]);
         options
     }

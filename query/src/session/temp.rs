@@ -110,8 +110,8 @@ impl TempTables {
         let memory = MemoryConsumer::new(format!("temporary table {name}")).register(&self.pool);
         memory.try_grow(bytes).map_err(|_| {
             Error::Exhausted(format!(
-                "temporary table '{name}' needs {bytes} bytes and the server's query memory has no room for them; \
-                 write a dataset, or raise query.memory_bytes"
+                "temporary table '{name}' needs {bytes} bytes of memory and there is no room for them; write a dataset, drop other \
+                 temporary tables, or have query.memory or query.memory_per_user raised"
             ))
         })?;
         Ok(memory)

@@ -9,7 +9,10 @@ use arrow::{
 use datafusion::{
     common::tree_node::{Transformed, TreeNode},
     datasource::{MemTable, provider_as_source},
-    execution::{SendableRecordBatchStream, memory_pool::MemoryConsumer},
+    execution::{
+        SendableRecordBatchStream,
+        memory_pool::{MemoryConsumer, MemoryPool},
+    },
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Values, cast, expr::Placeholder, ident},
 };
 use futures::StreamExt;
@@ -20,7 +23,7 @@ use crate::{Error, Parameter, Result, plan, registry::batch_bytes};
 
 /// The query's rows.
 pub(super) async fn open(running: &Running<'_>, input: &Input) -> Result<SendableRecordBatchStream> {
-    plan::open(running.core, &plan::optimise(running.core, input.logical())?).await
+    plan::open(running.core, &plan::optimise(running.core, input.logical())?, running.run).await
 }
 
 /// Writes the query's rows to files of `dataset`, in `schema` (which has field ids). Nothing is visible yet.
@@ -56,8 +59,8 @@ pub(super) async fn write(
 /// All of the query's rows in memory, in `schema`.
 pub(super) async fn collect(running: &Running<'_>, input: &Input, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let mut rows = open(running, input).await?;
-    let memory =
-        MemoryConsumer::new("rows of a temporary table").register(&running.session.engine().runtime().memory_pool);
+    let budget: Arc<dyn MemoryPool> = running.run.memory();
+    let memory = MemoryConsumer::new("rows of a temporary table").register(&budget);
     let mut batches = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = conform::to_stored(&batch?, schema)?;

@@ -2,6 +2,7 @@
 
 mod bucket_errors;
 mod buckets;
+mod cache;
 mod columns;
 mod datasets;
 mod files;
@@ -22,14 +23,26 @@ use self::table::{Source, SystemTable};
 use crate::{Error, Result, Session, suggest};
 
 /// The names of all tables.
-pub(crate) const TABLES: [&str; 10] =
-    ["bucket_errors", "buckets", "columns", "datasets", "files", "queries", "sessions", "snapshots", "tokens", "users"];
+pub(crate) const TABLES: [&str; 11] = [
+    "bucket_errors",
+    "buckets",
+    "cache",
+    "columns",
+    "datasets",
+    "files",
+    "queries",
+    "sessions",
+    "snapshots",
+    "tokens",
+    "users",
+];
 
 /// One of the tables; its rows are read when it is scanned.
 pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableProvider>> {
     let source: Source = match name {
         "bucket_errors" => bucket_errors::SOURCE,
         "buckets" => buckets::SOURCE,
+        "cache" => cache::SOURCE,
         "columns" => columns::SOURCE,
         "datasets" => datasets::SOURCE,
         "files" => files::SOURCE,

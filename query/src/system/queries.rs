@@ -23,6 +23,8 @@ pub(super) const SOURCE: Source = Source {
         ("rows", Count, Never),
         ("bytes", Count, Never),
         ("error", Text, Maybe),
+        ("queued_ms", Count, Never),
+        ("memory_bytes", Count, Never),
     ],
     read: |session| {
         async {
@@ -39,6 +41,8 @@ pub(super) const SOURCE: Source = Source {
                 count(&rows, |q| q.rows),
                 count(&rows, |q| q.bytes),
                 text_opt(&rows, |q| q.error.clone()),
+                count(&rows, |q| u64::try_from(q.queued.as_millis()).unwrap_or(u64::MAX)),
+                count(&rows, |q| q.memory),
             ])
         }
         .boxed()

@@ -132,3 +132,94 @@ async fn a_big_sort_spills() {
     let rows = fixture.rows("select max(r) from (select row_number() over (order by v % 1000, v) as r from generate_series(1, 4000000) as g(v))").await;
     assert_eq!(rows, ["4000000"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_has_its_time() {
+    let fixture = Fixture::memory().await;
+    fixture.update("set statement_timeout = '200ms'").await;
+    let mut stream = fixture.plan(ENDLESS).await.unwrap().execute().await.unwrap();
+    let error = loop {
+        match stream.next().await.unwrap() {
+            Ok(_) => (),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+    assert!(error.to_string().contains("statement_timeout"), "{error}");
+    assert!(stream.next().await.is_none());
+    assert_eq!(fixture.error(&format!("create table t as {ENDLESS}")).await.0, ErrorKind::DeadlineExceeded);
+    fixture.update("reset statement_timeout").await;
+    assert_eq!(fixture.rows("show statement_timeout").await, ["statement_timeout|default"]);
+    assert_eq!(fixture.error("set statement_timeout = 'soon'").await.0, ErrorKind::InvalidInput);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_time_limit_holds_whatever_a_session_asks_for() {
+    let config = EngineConfig { statement_timeout: Some(Duration::from_millis(200)), ..config() };
+    let fixture = Fixture::memory_with(config).await;
+    fixture.update("set statement_timeout = '1h'").await;
+    let endless = "select count(*) from generate_series(1, 1000000000000)";
+    assert_eq!(fixture.error(endless).await.0, ErrorKind::DeadlineExceeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_has_its_memory_and_no_more() {
+    let fixture = Fixture::memory().await;
+    let collected = "select array_length(array_agg(v)) from generate_series(1, 2000000) as g(v)";
+    assert_eq!(fixture.rows(collected).await, ["2000000"]);
+    fixture.update("set memory_limit = '4MiB'").await;
+    let (kind, message) = fixture.error(collected).await;
+    assert_eq!(kind, ErrorKind::ResourceExhausted);
+    assert!(message.contains("SET memory_limit higher"), "{message}");
+    let shown = fixture
+        .rows("select bool_and(memory_bytes <= 4194304), max(queued_ms) < 60000 from system.queries where error is not null")
+        .await;
+    assert_eq!(shown, ["true|true"]);
+    let peak = "select max(memory_bytes) > 4194304 from system.queries where error is null";
+    assert_eq!(fixture.rows(peak).await, ["true"]);
+    // Others are not concerned.
+    let plan = fixture.new_session().plan(collected, &Default::default()).await.unwrap();
+    assert_eq!(crate::support::run(&plan).await.unwrap(), ["2000000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn temporary_tables_count_as_their_users() {
+    let config = EngineConfig { memory_per_user: 8 << 20, ..config() };
+    let fixture = Fixture::memory_with(config).await;
+    fixture.update("create temp table a as select * from generate_series(1, 400000)").await;
+    let (kind, message) = fixture.error("create temp table b as select * from generate_series(1, 1000000)").await;
+    assert_eq!(kind, ErrorKind::ResourceExhausted);
+    assert!(message.contains("query.memory_per_user"), "{message}");
+    fixture.update("drop table a").await;
+    fixture.update("create temp table b as select * from generate_series(1, 400000)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_rests_holds_nobody_up_and_loses_nothing() {
+    let config = EngineConfig { max_concurrent_queries: 1, ..config() };
+    let fixture = Fixture::memory_with(config).await;
+    let mut stream =
+        fixture.plan("select v from generate_series(1, 300000) as g(v)").await.unwrap().execute().await.unwrap();
+    let mut rows = stream.next().await.unwrap().unwrap().num_rows();
+    assert_eq!(fixture.rows("select 1").await, ["1"], "the slot of the one that is not read");
+    while let Some(batch) = stream.next().await {
+        rows += batch.unwrap().num_rows();
+    }
+    assert_eq!(rows, 300_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_does_not_fit_sorts_and_spills() {
+    let config = EngineConfig { memory_bytes: 112 << 20, memory_per_statement: 90 << 20, ..config() };
+    let fixture = Fixture::local_with(config).await;
+    fixture
+        .update(
+            "create table a as select v as id, repeat('x', 40) || v as pad from generate_series(1, 1200000) as g(v)",
+        )
+        .await;
+    let join = "select count(*), sum(length(l.pad)), sum(length(r.pad)) from a l join a r on l.id = 1200001 - r.id";
+    let length: u64 = (1..=1_200_000_u64).map(|n| 40 + n.to_string().len() as u64).sum();
+    assert_eq!(fixture.rows(join).await, [format!("1200000|{length}|{length}")]);
+    fixture.update(&format!("create table joined as {join}")).await;
+    assert_eq!(fixture.rows("select * from joined").await, [format!("1200000|{length}|{length}")]);
+}

@@ -5,6 +5,7 @@ mod compact;
 mod ddl;
 mod delete;
 mod external;
+mod hot;
 mod insert;
 mod limits;
 mod merge;

@@ -4,7 +4,8 @@ use futures::StreamExt;
 
 use crate::support::Fixture;
 
-#[tokio::test(flavor = "multi_thread")]
+// On one thread: nothing runs before it is waited for.
+#[tokio::test]
 async fn it_is_what_the_scans_have_read() {
     let fixture = Fixture::memory().await;
     fixture.update("create table t as select v as a from generate_series(1, 100000) as g(v)").await;

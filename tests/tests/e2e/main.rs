@@ -5,11 +5,14 @@ mod support;
 
 mod access;
 mod bad_input;
+mod cache;
 mod cli;
 mod compact;
 mod crash;
+mod crowd;
 mod dependencies;
 mod faults;
+mod fuzzed;
 mod ingest;
 mod lifecycle;
 mod login;

@@ -1,6 +1,6 @@
 //! Clients that disappear half-way.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use arrow_flight::{FlightData, FlightDescriptor};
 use bytes::Bytes;
@@ -10,11 +10,10 @@ use http_body_util::{BodyExt as _, StreamBody};
 use prost::Message as _;
 use serde_json::json;
 use skein_flight_server::auth::Rpc;
-use tokio::net::{TcpListener, TcpStream};
 use tonic::{Code, transport::Endpoint};
 use tower_service::Service as _;
 
-use crate::support::{Client, TestServer, file_messages, flight_data, numbers, path_descriptor};
+use crate::support::{Client, TestServer, cable, file_messages, flight_data, numbers, path_descriptor};
 
 /// Starts an upload, sends `messages`, then goes away: the stream is reset before its end.
 async fn abandon(client: &Client, messages: Vec<FlightData>) {
@@ -89,18 +88,6 @@ async fn an_upload_dies_with_its_connection() {
     cable.abort();
     assert!(upload.await.unwrap().is_err());
     nothing_is_left(&server, "half").await;
-}
-
-/// A TCP connection to `server` that can be pulled out.
-async fn cable(server: SocketAddr) -> (SocketAddr, tokio::task::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let task = tokio::spawn(async move {
-        let (mut near, _) = listener.accept().await.unwrap();
-        let mut far = TcpStream::connect(server).await.unwrap();
-        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-    });
-    (address, task)
 }
 
 #[tokio::test]

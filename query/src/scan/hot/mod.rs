@@ -1,0 +1,133 @@
+//! The hot cache: columns of data files, decoded, in memory.
+//!
+//! A data file never changes, so what was decoded of one stays right; an append adds files and a removal leaves some out, and neither makes
+//! anything here wrong. What is kept is one column of one file. A scan takes the files of which it has all columns from here and reads the
+//! others; those are then decoded in the background, when their dataset is pinned or when the same columns were wanted before.
+
+mod column;
+mod load;
+mod source;
+mod store;
+
+use std::{collections::HashSet, sync::Arc};
+
+use arrow::datatypes::DataType;
+use datafusion::{
+    datasource::listing::PartitionedFile,
+    execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation},
+};
+use parking_lot::Mutex;
+use skein_catalog::Snapshot;
+use skein_model::{DatasetId, FileId};
+
+use self::store::Store;
+
+pub(super) use self::{
+    column::{Column, HotFile},
+    load::{Loader, Wanted},
+    source::Scan,
+};
+pub(crate) use source::HotSource;
+
+/// A column of a dataset, as it is decoded: its field id and its type inside the engine.
+pub(super) type ColumnKey = (i32, DataType);
+
+/// What one dataset has in the cache, and what became of its scans.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheUse {
+    /// Whether it stays.
+    pub pinned: bool,
+    /// Its files of which something is kept.
+    pub files: u64,
+    /// Bytes kept.
+    pub bytes: u64,
+    /// Files that scans found here.
+    pub hits: u64,
+    /// Files that scans had to read.
+    pub misses: u64,
+    /// Files that were decoded for the cache.
+    pub loads: u64,
+    /// Columns of files that had to make room.
+    pub evictions: u64,
+}
+
+/// Decoded columns, up to a number of bytes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct HotCache {
+    capacity: u64,
+    pool: Arc<dyn MemoryPool>,
+    store: Arc<Mutex<Store>>,
+    /// One file is decoded at a time: statements come first.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl HotCache {
+    /// A cache of at most `capacity` bytes, which are reserved in `pool` as they are used. With 0 it keeps nothing.
+    pub(crate) fn new(capacity: u64, pool: Arc<dyn MemoryPool>) -> Self {
+        Self { capacity, pool, store: Arc::default(), turn: Arc::default() }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.capacity > 0
+    }
+
+    /// Most bytes it holds.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// What each dataset has here.
+    pub(crate) fn list(&self) -> Vec<(DatasetId, CacheUse)> {
+        self.store.lock().list()
+    }
+
+    /// Whether it was pinned before.
+    pub(crate) fn pin(&self, dataset: DatasetId) -> bool {
+        self.store.lock().pin(dataset)
+    }
+
+    /// From here on it makes room like others. False when it was not pinned.
+    pub(crate) fn unpin(&self, dataset: DatasetId) -> bool {
+        self.store.lock().unpin(dataset)
+    }
+
+    /// A snapshot is going to be read. Files that have left a pinned dataset would stay here for ever; with its newest version they go.
+    pub(super) fn saw(&self, dataset: DatasetId, snapshot: &Snapshot) {
+        if !self.is_on() {
+            return;
+        }
+        let mut store = self.store.lock();
+        if store.is_pinned(dataset) && store.is_newer(dataset, snapshot.version) {
+            let live: HashSet<FileId> =
+                snapshot.files.iter().filter(|file| file.deletes.is_none()).map(|file| file.id).collect();
+            store.retain(dataset, |file| live.contains(&file));
+        }
+    }
+
+    /// Files of which all `columns` are here, and the others.
+    pub(super) fn split(
+        &self,
+        dataset: DatasetId,
+        files: Vec<PartitionedFile>,
+        columns: &[ColumnKey],
+    ) -> (Vec<HotFile>, Vec<PartitionedFile>) {
+        self.store.lock().split(dataset, files, columns)
+    }
+
+    /// Whether it is worth while to decode `columns` of a dataset for the next scan: it is pinned, or they were wanted before.
+    pub(super) fn wants(&self, dataset: DatasetId, columns: &[ColumnKey]) -> bool {
+        self.store.lock().wants(dataset, columns)
+    }
+
+    fn reservation(&self) -> MemoryReservation {
+        MemoryConsumer::new("hot cache").register(&self.pool)
+    }
+}
+
+/// Which data file a [`PartitionedFile`] is, if all rows in it count; its extension.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WholeFile(pub FileId);
+
+fn file_id(file: &PartitionedFile) -> Option<FileId> {
+    file.extension::<WholeFile>().filter(|_| file.range.is_none()).map(|id| id.0)
+}
