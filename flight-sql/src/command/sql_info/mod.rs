@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(batch.num_rows(), 2);
         assert_eq!(batch.schema(), table().schema());
         let union = batch.column(1).as_union();
-        assert_eq!(union.value(0).as_primitive::<Int32Type>().value(0), 0);
+        assert_eq!(union.value(0).as_primitive::<Int32Type>().value(0), 2);
         assert_eq!(union.value(1).as_string::<i32>().value(0), "\"");
         assert_eq!(table().answer(&[]).unwrap().num_rows(), table().codes().len());
     }
