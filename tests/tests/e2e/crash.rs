@@ -66,6 +66,13 @@ impl Random {
     fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
+
+    /// One of the changes in a table, and its rows.
+    fn pick(&mut self, rows: &Rows) -> Option<(i64, i64)> {
+        let count = u64::try_from(rows.len()).unwrap();
+        let place = usize::try_from(self.below(count.max(1))).unwrap();
+        rows.iter().nth(place).map(|(change, length)| (*change, *length))
+    }
 }
 
 /// When the server is killed.
@@ -79,12 +86,13 @@ enum Moment {
 impl Moment {
     fn choose(random: &mut Random) -> Self {
         let many = |random: &mut Random| usize::try_from(random.below(12)).unwrap() + 1;
-        match random.below(6) {
+        match random.below(7) {
             0 => Self::Seen("/log/", many(random)),
             1 => Self::Seen("/data/", many(random)),
             2 => Self::Seen("_skein/docs/name/", 1 + many(random) / 4),
             // Names with '#' are of objects that are not whole yet.
             3 => Self::Seen("#", many(random)),
+            4 => Self::Seen("/deletes/", 1 + many(random) / 4),
             _ => Self::After(Duration::from_millis(random.below(400))),
         }
     }
@@ -176,7 +184,12 @@ impl Writer {
         let select = format!(
             "SELECT CAST({change} AS BIGINT) AS change, value AS i FROM generate_series(1, {rows}) AS s(value)"
         );
-        let choice = self.random.below(8);
+        let choice = self.random.below(13);
+        if let (Some(before), 8..) = (&self.own.rows, choice)
+            && let Some((victim, length)) = self.random.pick(before)
+        {
+            return self.modify_own(&table, (victim, length), change, choice).await;
+        }
         let after = match (&self.own.rows, choice) {
             (Some(_), 0) => None,
             (Some(_), 1 | 2) | (None, _) => Some(alone),
@@ -196,6 +209,37 @@ impl Writer {
             (None, _) => self.send(&table, IngestMode::CreateAppend, change, rows).await?,
         }
         self.own = Known { rows: after, perhaps: Vec::new() };
+        Ok(())
+    }
+
+    /// Changes rows that are there, or the files they are in.
+    async fn modify_own(&mut self, table: &str, victim: (i64, i64), change: i64, choice: u64) -> Result<(), Error> {
+        let mut after = self.own.rows.clone().unwrap_or_default();
+        let (victim, length) = victim;
+        let keep = length / 2;
+        let statement = match choice {
+            8 | 9 => {
+                after.insert(victim, keep);
+                after.retain(|_, rows| *rows > 0);
+                Some(format!("DELETE FROM {table} WHERE change = {victim} AND i > {keep}"))
+            }
+            10 => {
+                after.remove(&victim);
+                Some(format!("DELETE FROM {table} WHERE change = {victim}"))
+            }
+            11 => {
+                after.remove(&victim);
+                after.insert(change, length);
+                Some(format!("UPDATE {table} SET change = {change} WHERE change = {victim}"))
+            }
+            _ => None,
+        };
+        self.own.perhaps = vec![Some(after.clone())];
+        match statement {
+            Some(statement) => self.client.update(statement).await.map(drop)?,
+            None => self.client.action("dataset.compact", &serde_json::json!({"dataset": table})).await.map(drop)?,
+        }
+        self.own = Known { rows: Some(after), perhaps: Vec::new() };
         Ok(())
     }
 
