@@ -1,4 +1,4 @@
-//! The nouns every Skein crate shares: ids, validated names, limits, error kinds, the clock and the principal.
+//! The nouns every Skein crate shares: ids, validated names, limits, error kinds, the clock, the principal, sizes and durations.
 //!
 //! Nothing in here does I/O, and nothing in here depends on another crate of ours.
 
@@ -8,6 +8,7 @@ mod ids;
 mod limits;
 mod name;
 mod principal;
+mod units;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{ErrorKind, Kind};
@@ -15,3 +16,4 @@ pub use ids::{DatasetId, FileId, QueryId, SessionId, Version};
 pub use limits::Limits;
 pub use name::{DEFAULT_CATALOG, DEFAULT_SCHEMA, NameError, SYSTEM_SCHEMA, TableName};
 pub use principal::{AuthMethod, Principal};
+pub use units::{ByteSize, parse_duration, show_duration};

@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use skein_model::parse_duration;
 use skein_proto::Action;
 
 use super::{Exit, Failure, connect::Connect, listing::Listing, output};
-use crate::config::duration;
 
 /// For its help.
 pub const EXAMPLES: &str = "\
@@ -79,7 +79,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
 }
 
 fn seconds(text: &str) -> Result<u64, Failure> {
-    let duration = duration(text).filter(|duration| duration.as_secs() > 0);
+    let duration = parse_duration(text).filter(|duration| duration.as_secs() > 0);
     duration.map(|duration| duration.as_secs()).ok_or_else(|| {
         Failure::usage(format!("--expires {text}: that is no duration")).hint("write it like 90m, 12h or 30d")
     })

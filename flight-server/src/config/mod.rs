@@ -32,10 +32,10 @@ pub use section::{Key, Section};
 pub use sections::{
     AuthConfig, CatalogConfig, IngestConfig, QueryConfig, ServerConfig, StorageConfig, TelemetryConfig, TlsConfig,
 };
+pub use skein_model::ByteSize;
 pub use skein_storage::BucketConfig;
 pub use sources::Sources;
-pub(crate) use values::parse_duration as duration;
-pub use values::{AuthMode, Auto, ByteSize, Compression, LocalPaths, LogFormat, Secret, Setting};
+pub use values::{AuthMode, Auto, Compression, LocalPaths, LogFormat, Secret, Setting};
 
 /// Everything `skein serve` can be told. `Config::default()` is a server on loopback with data in `./skein-data`.
 #[derive(Debug, Clone, Default)]

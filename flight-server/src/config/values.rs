@@ -3,13 +3,13 @@
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
+use skein_model::{parse_duration, show_duration};
 use toml_edit::Value;
 
 mod memory;
 mod size;
 
 pub(super) use memory::machine_memory;
-pub use size::ByteSize;
 
 /// A value as a source gave it.
 #[derive(Clone, Copy)]
@@ -112,36 +112,6 @@ fn expand_home(text: &str) -> PathBuf {
     match (text.strip_prefix("~/"), std::env::var_os("HOME")) {
         (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
         _ => PathBuf::from(text),
-    }
-}
-
-/// A duration with its unit: `500ms`, `30s`, `5m`, `24h`, `7d`.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    let split = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().ok()?;
-    let seconds = |factor: u64| number.checked_mul(factor).map(Duration::from_secs);
-    match unit.trim() {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => seconds(1),
-        "m" | "min" => seconds(60),
-        "h" => seconds(60 * 60),
-        "d" => seconds(24 * 60 * 60),
-        _ => None,
-    }
-}
-
-fn show_duration(value: Duration) -> String {
-    let (seconds, millis) = (value.as_secs(), value.subsec_millis());
-    if millis != 0 {
-        return format!("{}ms", value.as_millis());
-    }
-    match seconds {
-        0 => "0s".to_owned(),
-        s if s % 86_400 == 0 && s > 86_400 => format!("{}d", s / 86_400),
-        s if s % 3600 == 0 => format!("{}h", s / 3600),
-        s if s % 60 == 0 => format!("{}m", s / 60),
-        s => format!("{s}s"),
     }
 }
 
@@ -343,16 +313,6 @@ fn parse_compression(text: &str) -> Option<Compression> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_need_a_unit() {
-        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(parse_duration("24h"), Some(Duration::from_secs(86_400)));
-        assert_eq!(parse_duration("30"), None);
-        for text in ["0s", "1500ms", "90s", "5m", "24h", "7d"] {
-            assert_eq!(show_duration(parse_duration(text).unwrap()), text);
-        }
-    }
 
     #[test]
     fn compression_has_a_level_where_it_makes_sense() {

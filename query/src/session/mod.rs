@@ -26,7 +26,7 @@ use datafusion::{
 };
 use parking_lot::{Mutex, RwLock};
 use skein_catalog::{Actor, At, Entry, EntryKind, Transaction};
-use skein_model::{Principal, SYSTEM_SCHEMA, SessionId, TableName};
+use skein_model::{ByteSize, Principal, SYSTEM_SCHEMA, SessionId, TableName};
 
 use self::{options::Options, temp::TempTables};
 use crate::{Engine, Pins, Result, SessionInfo, plan::BulkContexts, registry::Bounds, system};
@@ -352,8 +352,8 @@ impl Session {
         let asked = &settings.options.limits;
         let server = engine.config().statement_timeout;
         Bounds {
-            memory: engine.budgets().of_statement(&self.base.principal.name, asked.memory.map(|asked| asked.get())),
-            time: asked.time.map(|asked| server.map_or(asked.get(), |server| server.min(asked.get()))).or(server),
+            memory: engine.budgets().of_statement(&self.base.principal.name, asked.memory.map(ByteSize::as_usize)),
+            time: asked.time.map(|asked| server.map_or(asked, |server| server.min(asked))).or(server),
         }
     }
 

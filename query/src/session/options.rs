@@ -7,7 +7,7 @@ use skein_model::{DEFAULT_CATALOG, DEFAULT_SCHEMA};
 
 use super::{
     Delivery,
-    limits::{self, Limits, MemoryLimit, TimeLimit},
+    limits::{self, Limits},
 };
 use crate::{Error, Result};
 
@@ -64,11 +64,11 @@ impl Options {
             }
             key if Delivery::KEYS.contains(&key) => self.delivery.set(key, value).map(|()| false),
             "memory_limit" => {
-                self.limits.memory = MemoryLimit::read(value)?;
+                self.limits.memory = limits::read_memory(value)?;
                 Ok(false)
             }
             "statement_timeout" => {
-                self.limits.time = TimeLimit::read(value)?;
+                self.limits.time = limits::read_time(value)?;
                 Ok(false)
             }
             "timezone" | "time_zone" | "time.zone" => set_setting(TIMEZONE_SETTING, value, config),
@@ -124,8 +124,8 @@ impl Options {
             ("catalog".to_owned(), DEFAULT_CATALOG.to_owned()),
             ("schema".to_owned(), self.schema.clone()),
             ("timezone".to_owned(), zone),
-            ("memory_limit".to_owned(), limits::show(self.limits.memory)),
-            ("statement_timeout".to_owned(), limits::show(self.limits.time)),
+            ("memory_limit".to_owned(), limits::show_memory(self.limits.memory)),
+            ("statement_timeout".to_owned(), limits::show_time(self.limits.time)),
         ]);
         options
     }
