@@ -1,7 +1,10 @@
 //! `LIKE 'a!%' ESCAPE '!'`. DataFusion knows the backslash only, so the pattern is written with it.
 
 use datafusion::{
-    common::{config::ConfigOptions, tree_node::Transformed},
+    common::{
+        config::ConfigOptions,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
     error::Result,
     logical_expr::{Expr, Like, LogicalPlan},
     optimizer::AnalyzerRule,
@@ -18,6 +21,10 @@ pub(super) struct LikeEscape;
 
 impl AnalyzerRule for LikeEscape {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        // Hardly any statement has one, and rewriting a plan costs more than looking at it.
+        if !has_escape(&plan)? {
+            return Ok(plan);
+        }
         Ok(plan.transform_up_with_subqueries(|node| rewrite(node, of_expr))?.data)
     }
 
@@ -26,11 +33,27 @@ impl AnalyzerRule for LikeEscape {
     }
 }
 
+fn has_escape(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|expr| Ok(matches!(expr, Expr::Like(like) if escape_of(like).is_some())))?;
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })?;
+    Ok(found)
+}
+
+/// The character that escapes, if it is another one than DataFusion's.
+fn escape_of(like: &Like) -> Option<char> {
+    like.escape_char.filter(|escape| *escape != BACKSLASH)
+}
+
 fn of_expr(expr: Expr) -> Result<Transformed<Expr>> {
     match expr {
-        Expr::Like(like) => match like.escape_char {
-            Some(escape) if escape != BACKSLASH => Ok(Transformed::yes(Expr::Like(with_backslash(like, escape)?))),
-            _ => Ok(Transformed::no(Expr::Like(like))),
+        Expr::Like(like) => match escape_of(&like) {
+            Some(escape) => Ok(Transformed::yes(Expr::Like(with_backslash(like, escape)?))),
+            None => Ok(Transformed::no(Expr::Like(like))),
         },
         other => Ok(Transformed::no(other)),
     }
