@@ -1,5 +1,5 @@
 //! A Flight SQL server that answers every query with one row, always the same bytes, and does nothing else: what a client's `select 1` costs
-//! when the server is free. The benchmark of latency subtracts it.
+//! when the server is free. `benchmarks/latency.py` measures it beside Skein and roapi.
 //!
 //! ```text
 //! cargo run --release -p skein-client --example canned_answers -- 127.0.0.1:8816
