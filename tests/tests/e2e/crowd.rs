@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt as _, stream};
+use futures::StreamExt as _;
 use serde_json::json;
-use tonic::{Code, transport::Endpoint};
+use tonic::Code;
 
-use crate::support::{Client, TestServer, cable, flight_data, numbers, path_descriptor};
+use crate::support::{TestServer, half_an_upload};
 
 const ENDLESS: &str = "select value from generate_series(1, 1000000000000)";
 /// All that can be running for a client.
@@ -66,11 +66,7 @@ async fn a_dropped_stream_ends_its_work() {
 #[tokio::test]
 async fn a_dropped_upload_ends_its_work() {
     let server = TestServer::start().await;
-    let (address, cable) = cable(server.address()).await;
-    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    let mut client = Client::new(channel);
-    let messages = flight_data(path_descriptor(&["half"]), &[numbers(10_000), numbers(10_000)]);
-    let upload = tokio::spawn(async move { client.put(stream::iter(messages).chain(stream::pending())).await });
+    let (upload, cable) = half_an_upload(&server).await;
     until("it runs", async || gauge(&server, "skein_ingests_running").await == 1.0).await;
     cable.abort();
     assert!(upload.await.unwrap().is_err());

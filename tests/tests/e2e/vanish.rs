@@ -10,10 +10,10 @@ use http_body_util::{BodyExt as _, StreamBody};
 use prost::Message as _;
 use serde_json::json;
 use skein_flight_server::auth::Rpc;
-use tonic::{Code, transport::Endpoint};
+use tonic::Code;
 use tower_service::Service as _;
 
-use crate::support::{Client, TestServer, cable, file_messages, flight_data, numbers, path_descriptor};
+use crate::support::{Client, TestServer, file_messages, flight_data, half_an_upload, numbers, path_descriptor};
 
 /// Starts an upload, sends `messages`, then goes away: the stream is reset before its end.
 async fn abandon(client: &Client, messages: Vec<FlightData>) {
@@ -78,11 +78,7 @@ async fn half_a_file_is_no_file() {
 #[tokio::test]
 async fn an_upload_dies_with_its_connection() {
     let server = TestServer::start().await;
-    let (address, cable) = cable(server.address()).await;
-    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    let mut client = Client::new(channel);
-    let messages = flight_data(path_descriptor(&["half"]), &[numbers(10_000), numbers(10_000)]);
-    let upload = tokio::spawn(async move { client.put(stream::iter(messages).chain(stream::pending())).await });
+    let (upload, cable) = half_an_upload(&server).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.running.state().in_flight.count(), 1);
     cable.abort();

@@ -15,9 +15,16 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 use serde_json::{Value, json};
 use skein_proto::PutMetadata;
-use tonic::{Request, Status, transport::Channel};
+use tokio::task::JoinHandle;
+use tonic::{
+    Request, Status,
+    transport::{Channel, Endpoint},
+};
 
-use super::data::{flight_data, table};
+use super::{
+    data::{flight_data, numbers, table},
+    server::{TestServer, cable},
+};
 
 /// Nothing here may hang: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,6 +40,16 @@ pub struct Client {
     pub flight: FlightServiceClient<Channel>,
     pub credentials: Credentials,
     pub headers: Vec<(&'static str, String)>,
+}
+
+/// An upload to `half` that stands still after two batches, and the connection it goes through: aborting that cuts it.
+pub async fn half_an_upload(server: &TestServer) -> (JoinHandle<Result<Vec<PutResult>, Status>>, JoinHandle<()>) {
+    let (address, cable) = cable(server.address()).await;
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let mut client = Client::new(channel);
+    let messages = flight_data(path_descriptor(&["half"]), &[numbers(10_000), numbers(10_000)]);
+    let upload = tokio::spawn(async move { client.put(stream::iter(messages).chain(stream::pending())).await });
+    (upload, cable)
 }
 
 impl Client {

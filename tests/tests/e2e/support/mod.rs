@@ -5,6 +5,6 @@ mod data;
 pub mod process;
 mod server;
 
-pub use client::{Client, file_messages, path_descriptor, statement};
+pub use client::{Client, file_messages, half_an_upload, path_descriptor, statement};
 pub use data::{batch, flight_data, numbers, table};
-pub use server::{TestServer, cable, http_get, shared_secret};
+pub use server::{TestServer, http_get, shared_secret};
