@@ -6,13 +6,15 @@ const FILES: [&str; 3] = ["proto/skein/v1/actions.proto", "proto/skein/v1/ingest
 /// Messages that carry a secret: their `Debug` is written by hand.
 const SECRET: [&str; 3] = ["UserCreateRequest", "UserSetPasswordRequest", "TokenCreateResponse"];
 /// Messages that appear as JSON: those of the actions and of ingest.
-const JSON: [&str; 31] = [
+const JSON: [&str; 33] = [
     "DatasetDropRequest",
     "DatasetDropResponse",
     "DatasetResyncRequest",
     "DatasetResyncResponse",
     "DatasetCompactRequest",
     "DatasetCompactResponse",
+    "DatasetExpireRequest",
+    "DatasetExpireResponse",
     "DatasetVerifyRequest",
     "DatasetVerifyResponse",
     "Finding",

@@ -28,7 +28,7 @@ pub mod writer;
 
 pub use accounts::Accounts;
 pub use catalog::{Actor, Catalog, CatalogOptions};
-pub use dataset::{At, Change, Committed, Dataset, Removed};
+pub use dataset::{At, Change, Committed, Dataset, Expired, Removed, Retention};
 pub use deletes::{DeletesRecord, DeletionVector, FileDeletes, RowSet};
 pub use documents::Documents;
 pub use error::{Error, Result};

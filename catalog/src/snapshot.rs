@@ -60,6 +60,16 @@ impl Operation {
         }
     }
 
+    /// Whether all rows are as they were in the version before.
+    pub const fn keeps_rows(self) -> bool {
+        self.keeps_files() || matches!(self, Self::Compact)
+    }
+
+    /// Whether all files and deleted rows are those of the version before.
+    pub(crate) const fn keeps_files(self) -> bool {
+        matches!(self, Self::Collect | Self::Expire | Self::Abort)
+    }
+
     /// Its stable name.
     pub const fn as_str(self) -> &'static str {
         match self {

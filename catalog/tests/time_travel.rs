@@ -7,7 +7,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use skein_catalog::{At, Catalog, CatalogOptions, Change, Dataset, Operation};
+use skein_catalog::{At, Catalog, CatalogOptions, Change, Dataset, Expired, Operation, Retention};
 use skein_model::{ErrorKind, Kind, ManualClock};
 use skein_storage::Bucket;
 use support::{ada, dataset, file, new_dataset, server};
@@ -143,4 +143,111 @@ async fn refresh_bounds_how_often_the_bucket_is_asked() {
     assert!(store.take_calls().is_empty(), "nothing is asked within the hour");
     assert_eq!(ours.commit(Change::append(vec![file(1)]), &ada()).await.unwrap().version, 3);
     assert_eq!(ours.snapshot(At::Latest).await.unwrap().version, 3, "own commits are seen at once");
+}
+
+const fn newest(keep: u64) -> Retention {
+    Retention { keep_versions: Some(keep), keep_age: None }
+}
+
+fn within(minutes: u64) -> Retention {
+    Retention { keep_versions: None, keep_age: Some(Duration::from_secs(minutes * 60)) }
+}
+
+#[tokio::test]
+async fn an_expired_version_says_so_and_which_is_the_oldest_left() {
+    let bucket = Bucket::in_memory("main");
+    let (_, table) = ten_versions(&bucket).await;
+    let elsewhere = dataset(&server(&bucket, CatalogOptions::default()).await, "t").await;
+    assert_eq!(elsewhere.snapshot(At::Version(4)).await.unwrap().rows, 3);
+    let expired = table.expire(newest(3), false, &ada()).await.unwrap();
+    assert_eq!(expired, Expired { version: Some(11), oldest: 8, count: 7 });
+    let cold = dataset(&server(&bucket, CatalogOptions::default()).await, "t").await;
+    for table in [&table, &elsewhere, &cold] {
+        for version in 1..=7 {
+            let error = table.snapshot(At::Version(version)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            let text = error.to_string();
+            assert!(text.contains("it was expired by ada at") && text.contains("versions 8 to 11 exist"), "{text}");
+            assert_eq!(table.snapshot(At::Pinned(version)).await.unwrap().rows, rows(version), "for whoever had begun");
+        }
+        assert!(table.snapshot(At::Timestamp(start() + TimeDelta::minutes(3))).await.is_err());
+        assert_eq!(table.snapshot(At::Version(8)).await.unwrap().rows, 3);
+        assert_eq!(table.snapshot(At::Timestamp(start() + TimeDelta::minutes(7))).await.unwrap().version, 8);
+        assert_eq!(table.oldest_version().await.unwrap(), 8);
+        for missing in [0, 12] {
+            let error = table.snapshot(At::Version(missing)).await.unwrap_err().to_string();
+            assert!(error.contains("versions 8 to 11 exist") && !error.contains("expired"), "{error}");
+        }
+        let history = table.history().await.unwrap();
+        assert_eq!((history.len(), history[0].operation), (11, Operation::Expire), "what they did is still told");
+    }
+    table.commit(Change::append(vec![file(1)]), &ada()).await.unwrap();
+    assert!(table.snapshot(At::Version(7)).await.is_err());
+}
+
+#[tokio::test]
+async fn either_rule_keeps_a_version_and_the_newest_always_stays() {
+    let bucket = Bucket::in_memory("main");
+    let (catalog, table) = ten_versions(&bucket).await;
+    for nonsense in [Retention::default(), newest(0), Retention { keep_versions: Some(0), ..within(5) }] {
+        let error = table.expire(nonsense, false, &ada()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{nonsense:?}");
+    }
+    // It is nine minutes after the start now.
+    for (retention, oldest) in [
+        (newest(u64::MAX), 1),
+        (newest(10), 1),
+        (newest(9), 2),
+        (newest(1), 10),
+        (Retention { keep_versions: None, keep_age: Some(Duration::MAX) }, 1),
+        (within(100), 1),
+        (within(3), 7),
+        (within(0), 10),
+        (Retention { keep_versions: Some(5), ..within(3) }, 6),
+        (Retention { keep_versions: Some(2), ..within(3) }, 7),
+    ] {
+        let would = table.expire(retention, true, &ada()).await.unwrap();
+        assert_eq!(would, Expired { version: None, oldest, count: oldest - 1 }, "{retention:?}");
+    }
+    assert_eq!(table.snapshot(At::Latest).await.unwrap().version, 10, "none of that did anything");
+    let transaction = catalog.begin(&ada());
+    let inside = dataset(&transaction.catalog(), "t").await;
+    assert_eq!(inside.expire(newest(1), false, &ada()).await.unwrap_err().kind(), ErrorKind::Unimplemented);
+}
+
+#[tokio::test]
+async fn expiring_again_and_again_makes_no_versions() {
+    let bucket = Bucket::in_memory("main");
+    let (_, table) = ten_versions(&bucket).await;
+    assert_eq!(table.expire(newest(2), false, &ada()).await.unwrap().version, Some(11));
+    for same in [newest(2), newest(5), within(60), within(1)] {
+        let nothing = Expired { version: None, oldest: 9, count: 0 };
+        assert_eq!(table.expire(same, false, &ada()).await.unwrap(), nothing);
+    }
+    assert_eq!(table.expire(newest(1), false, &ada()).await.unwrap().oldest, 10);
+    // The versions that only said so have the files of version 10, so they are kept with it.
+    assert_eq!(table.expire(newest(1), false, &ada()).await.unwrap().version, None);
+    assert_eq!(table.expire(within(0), false, &ada()).await.unwrap().version, None);
+    table.commit(Change::append(vec![file(1)]), &ada()).await.unwrap();
+    let expired = table.expire(newest(1), false, &ada()).await.unwrap();
+    assert_eq!(expired, Expired { version: Some(14), oldest: 13, count: 3 });
+}
+
+#[tokio::test]
+async fn a_replacement_minds_no_expiry() {
+    let bucket = Bucket::in_memory("main");
+    let (_, table) = ten_versions(&bucket).await;
+    table.expire(newest(1), false, &ada()).await.unwrap();
+    let replace = || Change {
+        operation: Operation::Replace,
+        read_version: Some(10),
+        idempotency_key: Some("k".to_owned()),
+        ..Change::append(vec![file(5)])
+    };
+    assert_eq!(table.commit(replace(), &ada()).await.unwrap().version, 12);
+    table.commit(Change::append(vec![file(1)]), &ada()).await.unwrap();
+    table.expire(newest(1), false, &ada()).await.unwrap();
+    let again = table.commit(replace(), &ada()).await.unwrap();
+    assert!(again.duplicate, "what was committed stays known when its version has expired");
+    assert_eq!((again.version, again.snapshot.rows), (12, 5));
 }

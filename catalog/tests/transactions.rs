@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use skein_catalog::{At, Catalog, CatalogOptions, Change, Dataset, Entry, Operation, Snapshot, Transaction};
+use skein_catalog::{At, Catalog, CatalogOptions, Change, Dataset, Entry, Operation, Retention, Snapshot, Transaction};
 use skein_model::{ErrorKind, Kind};
 use skein_storage::{
     Bucket,
@@ -344,6 +344,48 @@ async fn a_committer_that_dies_blocks_nobody_for_long() {
             let seen = (rows(reader, "a").await, rows(reader, "b").await);
             assert_eq!(seen, (expected + 1, expected + 1), "{creates} {fault:?}");
         }
+    }
+}
+
+const NEWEST: Retention = Retention { keep_versions: Some(1), keep_age: None };
+
+#[tokio::test]
+async fn a_transaction_goes_on_with_versions_that_have_expired_since() {
+    let catalog = catalog().await;
+    tables(&catalog, &["a", "b"]).await;
+    append(&catalog, "a", 1).await;
+    append(&catalog, "b", 1).await;
+    let transaction = catalog.begin(&ada());
+    let inside = transaction.catalog();
+    assert_eq!(rows(&inside, "a").await, 1);
+    for table in ["a", "b"] {
+        append(&catalog, table, 10).await;
+        dataset(&catalog, table).await.expire(NEWEST, false, &ada()).await.unwrap();
+    }
+    assert_eq!((rows(&inside, "a").await, rows(&inside, "b").await), (1, 1));
+    let older = dataset(&inside, "a").await.snapshot(At::Version(1)).await.unwrap_err();
+    assert!(older.kind() == ErrorKind::NotFound && older.to_string().contains("expired"), "{older}");
+    append(&inside, "a", 100).await;
+    append(&inside, "b", 100).await;
+    transaction.commit().await.unwrap();
+    assert_eq!((rows(&catalog, "a").await, rows(&catalog, "b").await), (111, 111));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expiry_waits_for_a_transaction_and_gives_up_one_that_stands_still() {
+    for (creates, fault, counts) in [(1, Fault::DiesAfter, false), (2, Fault::DiesAfter, true)] {
+        let inner = Arc::new(InMemory::new());
+        let catalog = server(&Bucket::from_store("main", inner.clone()), CatalogOptions::default()).await;
+        tables(&catalog, &["a", "b"]).await;
+        append(&catalog, "a", 1).await;
+        dies(&inner, creates, fault).await;
+        let table = dataset(&catalog, "a").await;
+        let expired = table.expire(NEWEST, false, &ada()).await.unwrap();
+        let (oldest, left) = if counts { (3, 11) } else { (2, 1) };
+        assert_eq!((expired.version, expired.oldest), (Some(4), oldest), "{creates}");
+        assert_eq!(rows(&catalog, "a").await, left);
+        let cold = server(&Bucket::from_store("main", inner.clone()), CatalogOptions::default()).await;
+        assert_eq!((rows(&cold, "a").await, dataset(&cold, "a").await.oldest_version().await.unwrap()), (left, oldest));
     }
 }
 

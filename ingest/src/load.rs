@@ -172,7 +172,7 @@ impl Destination<'_> {
         }
         let Some(version) = self.dataset.find_key(key).await? else { return Ok(Standing::New(key.to_owned())) };
         let history = self.dataset.history().await?;
-        let done = history.iter().find(|info| info.operation != Operation::Collect);
+        let done = history.iter().find(|info| !info.operation.keeps_rows());
         let head = done.map_or(version, |info| info.version);
         let since = match self.plan {
             // A replacement repeats an earlier one only if that one is the newest change.
@@ -180,11 +180,11 @@ impl Destination<'_> {
             _ => history.iter().find(|i| i.operation == Operation::Replace).map_or(0, |info| info.version),
         };
         if version >= since {
-            return Ok(Standing::Duplicate(self.dataset.snapshot(At::Version(version)).await?));
+            return Ok(Standing::Duplicate(self.dataset.snapshot(At::Pinned(version)).await?));
         }
         let qualified = format!("{key}@{since}");
         match self.dataset.find_key(&qualified).await? {
-            Some(version) => Ok(Standing::Duplicate(self.dataset.snapshot(At::Version(version)).await?)),
+            Some(version) => Ok(Standing::Duplicate(self.dataset.snapshot(At::Pinned(version)).await?)),
             None => Ok(Standing::New(qualified)),
         }
     }

@@ -73,6 +73,9 @@ actions! {
     DatasetCompact, "dataset.compact", DatasetCompactRequest, DatasetCompactResponse,
         r#"{"dataset": "flights"}"#,
         "Merges a dataset's small files and drops deleted rows.";
+    DatasetExpire, "dataset.expire", DatasetExpireRequest, DatasetExpireResponse,
+        r#"{"dataset": "flights", "keep_versions": 10}"#,
+        "Gives a dataset's old versions up, so that garbage collection frees their space.";
     DatasetVerify, "dataset.verify", DatasetVerifyRequest, DatasetVerifyResponse,
         r#"{"deep": true}"#,
         "Looks for missing, orphaned and corrupt files and says what to do about them.";

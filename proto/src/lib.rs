@@ -28,10 +28,10 @@ pub use signed::TicketKey;
 pub use v1::{
     BucketProbeRequest, BucketProbeResponse, CachePinRequest, CachePinResponse, CacheUnpinRequest, CacheUnpinResponse,
     CommandTicket, DatasetCompactRequest, DatasetCompactResponse, DatasetDropRequest, DatasetDropResponse,
-    DatasetGcRequest, DatasetGcResponse, DatasetResyncRequest, DatasetResyncResponse, DatasetVerifyRequest,
-    DatasetVerifyResponse, Encoding, Finding, IngestFileCommand, IngestMode, Pin, PreparedPayload, PutMetadata,
-    QueryCancelRequest, QueryCancelResponse, RejectedRow, StatementPart, StatementTicket, TicketPayload,
-    TokenCreateRequest, TokenCreateResponse, TokenRevokeRequest, TokenRevokeResponse, UserCreateRequest,
-    UserCreateResponse, UserDeleteRequest, UserDeleteResponse, UserSetPasswordRequest, UserSetPasswordResponse,
-    ticket_payload::Kind as TicketKind,
+    DatasetExpireRequest, DatasetExpireResponse, DatasetGcRequest, DatasetGcResponse, DatasetResyncRequest,
+    DatasetResyncResponse, DatasetVerifyRequest, DatasetVerifyResponse, Encoding, Finding, IngestFileCommand,
+    IngestMode, Pin, PreparedPayload, PutMetadata, QueryCancelRequest, QueryCancelResponse, RejectedRow, StatementPart,
+    StatementTicket, TicketPayload, TokenCreateRequest, TokenCreateResponse, TokenRevokeRequest, TokenRevokeResponse,
+    UserCreateRequest, UserCreateResponse, UserDeleteRequest, UserDeleteResponse, UserSetPasswordRequest,
+    UserSetPasswordResponse, ticket_payload::Kind as TicketKind,
 };

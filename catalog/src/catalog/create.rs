@@ -292,6 +292,7 @@ impl Catalog {
             schema: Some(StoredSchema(Arc::clone(&assigned.schema))),
             properties,
             collected_before: None,
+            expired: None,
             removed_all: false,
             removed: Vec::new(),
             added: Vec::new(),

@@ -98,6 +98,8 @@ pub(super) struct Proposal<'a> {
     transaction: Option<Ulid>,
     /// For a schema whose field ids were given out step by step: the last of them.
     assigned: Option<i32>,
+    /// For [`Operation::Expire`]: what [`Delta::expired`] will say.
+    expire: Option<Version>,
     table: String,
 }
 
@@ -117,13 +119,29 @@ impl<'a> Proposal<'a> {
             }
         };
         let files = std::mem::take(&mut change.added).into_iter().map(Arc::new).collect();
-        Ok(Self { change, actor, files, schema, collect_before: None, transaction: None, assigned: None, table })
+        Ok(Self {
+            change,
+            actor,
+            files,
+            schema,
+            collect_before: None,
+            expire: None,
+            transaction: None,
+            assigned: None,
+            table,
+        })
     }
 
     /// The removal of files that were written before a time and that nothing refers to.
     pub(super) fn collection(before: DateTime<Utc>, actor: &'a Actor, table: String) -> Result<Self> {
         let change = Change { operation: Operation::Collect, ..Change::append(Vec::new()) };
         Ok(Self { collect_before: Some(before), ..Self::new(change, actor, table)? })
+    }
+
+    /// Versions up to one are given up.
+    pub(super) fn expiry(up_to: Version, actor: &'a Actor, table: String) -> Result<Self> {
+        let change = Change { operation: Operation::Expire, ..Change::append(Vec::new()) };
+        Ok(Self { expire: Some(up_to), ..Self::new(change, actor, table)? })
     }
 
     /// The same, as a part of a transaction: it counts once the transaction is committed.
@@ -168,6 +186,7 @@ impl<'a> Proposal<'a> {
             schema: columns.changed,
             properties: BTreeMap::new(),
             collected_before: self.collect_before,
+            expired: self.expire,
             removed_all: self.removes_all(),
             removed: self.removed().map(|file| file.id).collect(),
             added,
@@ -334,10 +353,10 @@ impl<'a> Proposal<'a> {
     }
 }
 
-/// Whether any version after `base` did more than tidy up. For a drop, that somebody began to change it is enough.
+/// Whether any version after `base` changed rows or columns. For a drop, that somebody began to change it is enough.
 fn changed_since(state: &State, base: Version, ends: bool) -> bool {
     let mut newer = state.history().iter().rev().take_while(|info| info.version > base);
-    let tidies = |operation| operation == Operation::Collect || (operation == Operation::Abort && !ends);
+    let tidies = |operation: Operation| operation == Operation::Collect || (operation.keeps_rows() && !ends);
     base > state.snapshot().version || newer.any(|info| !tidies(info.operation))
 }
 

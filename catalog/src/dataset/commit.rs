@@ -33,6 +33,11 @@ pub(super) async fn collect(dataset: &Dataset, before: DateTime<Utc>, actor: &Ac
     propose(dataset, &Proposal::collection(before, actor, dataset.name().to_string())?).await
 }
 
+/// See [`Dataset::expire`].
+pub(super) async fn expire(dataset: &Dataset, up_to: Version, actor: &Actor) -> Result<Committed> {
+    propose(dataset, &Proposal::expiry(up_to, actor, dataset.name().to_string())?).await
+}
+
 /// Commits in the order of those who ask.
 pub(super) async fn propose(dataset: &Dataset, proposal: &Proposal<'_>) -> Result<Committed> {
     let shared = &dataset.shared;
@@ -45,7 +50,7 @@ pub(super) async fn propose(dataset: &Dataset, proposal: &Proposal<'_>) -> Resul
             Ok(Committed { version: snapshot.version, snapshot, duplicate: false })
         }
         Placed::Duplicate(version) => {
-            let snapshot = dataset.version(version).await?;
+            let snapshot = dataset.version_of_log(version).await?;
             Ok(Committed { version, snapshot, duplicate: true })
         }
     }

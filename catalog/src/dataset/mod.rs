@@ -2,32 +2,32 @@
 
 mod change;
 mod commit;
+mod expire;
 mod references;
 mod shared;
 mod staged;
 mod together;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use arrow_schema::SchemaRef;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use skein_model::{DatasetId, FileId, TableName, Version};
 use skein_storage::Bucket;
 use ulid::Ulid;
 
-pub use self::change::{Change, Committed, Removed};
+pub use self::{
+    change::{Change, Committed, Removed},
+    expire::{Expired, Retention},
+};
 pub(crate) use self::{
-    references::References,
+    references::{Gone, References},
     shared::Shared,
     staged::{Staged, Step},
     together::{Part, commit_alone, commit_together},
 };
 use crate::{
-    Actor, DataFile, Error, Operation, Result, Snapshot, SnapshotInfo, Transaction, log,
+    Actor, Error, Operation, Result, Snapshot, SnapshotInfo, Transaction, log,
     schema::{assign, validate},
 };
 
@@ -38,6 +38,9 @@ pub enum At {
     Latest,
     /// The one with this number.
     Version(Version),
+    /// As `Version`, for whoever has begun to read it before: it may have been expired since. Its files stay for at least
+    /// [`MIN_GRACE`](crate::maintenance::MIN_GRACE) after that.
+    Pinned(Version),
     /// The newest that is not younger than this.
     Timestamp(DateTime<Utc>),
 }
@@ -108,6 +111,7 @@ impl Dataset {
                 self.shared.with(|state| self.check_alive(state).map(|()| Arc::clone(state.snapshot())))?
             }
             At::Version(version) => self.version(version).await,
+            At::Pinned(version) => self.version_of_log(version).await,
             At::Timestamp(time) => {
                 self.shared.refresh().await?;
                 let version = self.shared.with(|state| {
@@ -143,7 +147,7 @@ impl Dataset {
     /// [`Error::InvalidInput`] when the change makes no sense. After any of these nothing has changed and the files of
     /// the change may be deleted. After [`Error::CommitUnknown`] they must be kept.
     pub async fn commit(&self, change: Change, actor: &Actor) -> Result<Committed> {
-        if matches!(change.operation, Operation::Create | Operation::Drop | Operation::Collect) {
+        if matches!(change.operation, Operation::Create | Operation::Drop | Operation::Collect | Operation::Expire) {
             let operation = change.operation;
             return Err(Error::InvalidInput(format!("'{operation}' is not a change of a dataset; use the catalog")));
         }
@@ -201,70 +205,9 @@ impl Dataset {
         Ok((version, undecided))
     }
 
-    /// Every file that any version in the log refers to, with its newest record. The bucket is asked whatever the
-    /// options say: a file that another server has just committed must not look like garbage.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn referenced_files(&self) -> Result<BTreeMap<FileId, Arc<DataFile>>> {
-        Ok(self.references().await?.files)
-    }
-
-    /// As [`Dataset::referenced_files`], with deletion vectors.
-    pub(crate) async fn references(&self) -> Result<References> {
-        self.shared.catch_up().await?;
-        let newest = self.shared.with(|state| state.snapshot().version)?;
-        self.references_in(1, newest).await
-    }
-
-    /// The files and deletion vectors of the newest version in the bucket.
-    pub(crate) async fn newest_files(&self) -> Result<HashSet<FileId>> {
-        self.shared.catch_up().await?;
-        self.shared.with(|state| {
-            state.snapshot().files.iter().flat_map(|file| std::iter::once(file.id).chain(file.deletes_id())).collect()
-        })
-    }
-
-    /// What joined in versions `first..=newest`.
-    async fn references_in(&self, first: Version, newest: Version) -> Result<References> {
-        let reader = self.shared.reader();
-        let mut found = References::default();
-        for from in (first..=newest).step_by(256) {
-            for entry in reader.deltas(from, newest.min(from + 255)).await? {
-                if let log::Found::Counts(delta) = entry {
-                    found.take(*delta);
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// The key of a data file in [`Dataset::bucket`].
     pub fn data_key(&self, file: FileId) -> String {
         log::data_key(self.id(), file)
-    }
-
-    /// The data files and deletion vectors among `candidates` that may be removed: no version refers to them, and none ever will. To make
-    /// sure of that the log is told first, as a version of its own. A write that has taken so long that its files are
-    /// among them gets a conflict when it commits.
-    pub(crate) async fn give_up(&self, mut candidates: BTreeSet<FileId>, actor: &Actor) -> Result<BTreeSet<FileId>> {
-        let (newest, told) = self.shared.with(|state| (state.snapshot().version, state.collected_before()))?;
-        for id in self.references_in(1, newest).await?.ids() {
-            candidates.remove(&id);
-        }
-        // Just after the youngest of them, not after the grace time: if this machine's clock is ahead, later writes must
-        // not suffer for it.
-        let Some(youngest) = candidates.iter().map(|id| id.created_at()).max() else { return Ok(candidates) };
-        let before = youngest + TimeDelta::milliseconds(1);
-        if told.is_some_and(|told| told >= before) {
-            return Ok(candidates);
-        }
-        let committed = commit::collect(self, before, actor).await?;
-        // What others committed between the two is theirs.
-        for id in self.references_in(newest + 1, committed.version).await?.ids() {
-            candidates.remove(&id);
-        }
-        Ok(candidates)
     }
 
     /// Whether, as far as is known, the log has come to its end.
@@ -330,7 +273,15 @@ impl Dataset {
         self.shared.with(|state| state.snapshot().info.operation == Operation::Collect).unwrap_or(false)
     }
 
+    /// A version that can be read, as far as the bucket says now.
     async fn version(&self, version: Version) -> Result<Arc<Snapshot>> {
+        self.shared.refresh().await?;
+        self.shared.with(|state| self.check_readable(state, version))??;
+        self.version_of_log(version).await
+    }
+
+    /// As [`Dataset::version`], also of an expired one, whose files may be gone.
+    pub(super) async fn version_of_log(&self, version: Version) -> Result<Arc<Snapshot>> {
         if let Some(snapshot) = self.shared.known(version) {
             return Ok(snapshot);
         }
@@ -340,10 +291,21 @@ impl Dataset {
             return Ok(newest);
         }
         if version == 0 || version > newest.version {
-            let hint = format!(" in table '{}'; versions 1 to {} exist", self.name, newest.version);
+            let oldest = self.shared.with(log::State::oldest)?;
+            let hint = format!(" in table '{}'; versions {oldest} to {} exist", self.name, newest.version);
             return Err(Error::NotFound { what: "version", name: version.to_string(), hint });
         }
         self.shared.load(version).await
+    }
+
+    fn check_readable(&self, state: &log::State, version: Version) -> Result<()> {
+        let Some(expiration) = state.expiration_of(version).filter(|_| version > 0) else { return Ok(()) };
+        let (name, oldest, newest) = (&self.name, state.oldest(), state.snapshot().version);
+        let hint = format!(
+            " any more in table '{name}': it was expired by {} at {}; versions {oldest} to {newest} exist",
+            expiration.author, expiration.at
+        );
+        Err(Error::NotFound { what: "version", name: version.to_string(), hint })
     }
 
     fn check_alive(&self, state: &log::State) -> Result<()> {

@@ -8,6 +8,17 @@ use skein_model::{DatasetId, Version};
 
 use crate::{DataFile, SnapshotInfo, StoredSchema};
 
+/// A decision that versions are given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Expiration {
+    /// Versions up to this one.
+    pub(crate) up_to: Version,
+    /// When it was committed. Their files stay for the grace time of garbage collection.
+    pub(crate) at: DateTime<Utc>,
+    /// By whom.
+    pub(crate) author: String,
+}
+
 /// What stands in `tables/<dataset>/log/<version>.checkpoint.json`. It can be left out or deleted: it says nothing that
 /// the versions do not say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +34,9 @@ pub(crate) struct Checkpoint {
     /// The newest [`Delta::collected_before`](super::Delta) so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) collected_before: Option<DateTime<Utc>>,
+    /// Which versions can no longer be read, oldest decision first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) expirations: Vec<Expiration>,
     /// Every version's, from the first to this one.
     pub(crate) history: Vec<Arc<SnapshotInfo>>,
     /// The files of this version.
@@ -36,7 +50,7 @@ mod tests {
         golden,
         log::{
             State,
-            delta::tests::{append, collect, create, delete, replace, schema},
+            delta::tests::{append, collect, create, delete, expire, replace, schema},
         },
     };
 
@@ -51,6 +65,7 @@ mod tests {
             schema: schema(),
             properties: create.properties,
             collected_before: None,
+            expirations: vec![],
             history: vec![Arc::new(create.info), Arc::new(append.info)],
             files: append.added,
         }
@@ -90,6 +105,11 @@ mod tests {
         assert_eq!(checkpoint.format, 2);
         let restored = State::restore(checkpoint.clone()).unwrap();
         assert_eq!((restored.snapshot().rows, restored.checkpoint()), (7, checkpoint));
+        state.apply(expire()).unwrap();
+        let checkpoint = state.checkpoint();
+        golden::check("log_checkpoint_expired", &checkpoint);
+        let restored = State::restore(checkpoint.clone()).unwrap();
+        assert_eq!((restored.expired_up_to(None), restored.checkpoint()), (Some(2), checkpoint));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use skein_model::{DatasetId, FileId};
+use skein_model::{DatasetId, FileId, Version};
 
 use crate::{DataFile, FileDeletes, Operation, SnapshotInfo, StoredSchema, persisted};
 
@@ -28,6 +28,9 @@ pub(crate) struct Delta {
     /// version may add one of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) collected_before: Option<DateTime<Utc>>,
+    /// Versions up to this one can no longer be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expired: Option<Version>,
     /// All files of the version before leave.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) removed_all: bool,
@@ -65,6 +68,7 @@ impl Delta {
             schema: None,
             properties: BTreeMap::new(),
             collected_before: None,
+            expired: None,
             removed_all: false,
             removed: Vec::new(),
             added: Vec::new(),
@@ -117,6 +121,7 @@ pub(super) mod tests {
             schema: Some(schema()),
             properties: BTreeMap::from([("comment".to_owned(), "a table".to_owned())]),
             collected_before: None,
+            expired: None,
             removed_all: false,
             removed: vec![],
             added: vec![],
@@ -205,6 +210,19 @@ pub(super) mod tests {
         Delta { format: 2, info: SnapshotInfo { transaction, ..append.info }, ..append }
     }
 
+    pub(in crate::log) fn expire() -> Delta {
+        let delete = delete();
+        let info = SnapshotInfo {
+            version: 4,
+            operation: Operation::Expire,
+            rows_removed: 0,
+            parent: Some(3),
+            commit_id: "01JC0000000000000000000016".parse().unwrap(),
+            ..delete.info.clone()
+        };
+        Delta { info, deletes: vec![], expired: Some(2), ..delete }
+    }
+
     #[test]
     fn the_format_is_the_one_on_file() {
         golden::check("log_intent", &intent());
@@ -213,6 +231,7 @@ pub(super) mod tests {
         golden::check("log_replace", &replace());
         golden::check("log_collect", &collect());
         golden::check("log_delete", &delete());
+        golden::check("log_expire", &expire());
         let removed = vec!["01JC0000000000000000000001".parse().unwrap()];
         golden::check("log_remove", &Delta { removed_all: false, removed, schema: None, ..replace() });
     }

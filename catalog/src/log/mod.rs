@@ -9,7 +9,7 @@ mod keys;
 mod reader;
 mod state;
 
-pub(crate) use checkpoint::Checkpoint;
+pub(crate) use checkpoint::{Checkpoint, Expiration};
 pub(crate) use delta::Delta;
 pub(crate) use keys::{data_key, dataset_folder, deletes_key, delta_key};
 pub(crate) use reader::{Following, Found, LogReader};

@@ -9,7 +9,7 @@ use arrow_schema::SchemaRef;
 use chrono::{DateTime, Utc};
 use skein_model::{DatasetId, FileId, Version};
 
-use super::{Checkpoint, Delta};
+use super::{Checkpoint, Delta, Expiration};
 use crate::{
     DataFile, DeletesRecord, FileDeletes, Operation, Snapshot, SnapshotInfo, StoredSchema,
     schema::{strip_field_ids, with_schema_id},
@@ -33,6 +33,7 @@ pub(crate) struct State {
     format: u32,
     last_field_id: i32,
     collected_before: Option<DateTime<Utc>>,
+    expirations: Vec<Expiration>,
     last_checkpoint: Version,
 }
 
@@ -64,6 +65,7 @@ impl State {
             format: delta.format,
             last_field_id: delta.last_field_id,
             collected_before: None,
+            expirations: Vec::new(),
             last_checkpoint: 0,
         };
         state.apply(delta)?;
@@ -74,7 +76,7 @@ impl State {
     pub(crate) fn restore(checkpoint: Checkpoint) -> Result<Self, Misfit> {
         let Checkpoint { dataset, version, schema_id, last_field_id, schema, properties, history, files, .. } =
             checkpoint;
-        let collected_before = checkpoint.collected_before;
+        let (collected_before, expirations) = (checkpoint.collected_before, checkpoint.expirations);
         let info = history.last().ok_or("the checkpoint has no history")?.as_ref().clone();
         if info.version != version || history.len() as u64 != version {
             return Err(format!("the checkpoint of version {version} has a history of {} versions", history.len()));
@@ -102,6 +104,7 @@ impl State {
             history,
             last_field_id,
             collected_before,
+            expirations,
             last_checkpoint: version,
         })
     }
@@ -198,6 +201,10 @@ impl State {
         }
         self.last_field_id = delta.last_field_id;
         self.collected_before = self.collected_before.max(delta.collected_before);
+        if let Some(up_to) = delta.expired {
+            let (at, author) = (delta.info.timestamp, delta.info.author.clone());
+            self.expirations.push(Expiration { up_to, at, author });
+        }
         self.history.push(Arc::new(delta.info));
         self.snapshot = next;
     }
@@ -212,6 +219,9 @@ impl State {
         }
         if delta.schema.is_none() && delta.schema_id != current.schema_id {
             return Err(format!("it refers to schema {}, the current one is {}", delta.schema_id, current.schema_id));
+        }
+        if let Some(up_to) = delta.expired.filter(|up_to| *up_to >= delta.info.version) {
+            return Err(format!("it expires version {up_to}, which is not older"));
         }
         if let Some(id) = delta.removed.iter().find(|id| !self.file_ids.contains_key(id)) {
             return Err(format!("it removes file {id}, which is not there"));
@@ -291,6 +301,7 @@ impl State {
             schema: self.stored_schema.clone(),
             properties: self.snapshot.properties.as_ref().clone(),
             collected_before: self.collected_before,
+            expirations: self.expirations.clone(),
             history: self.history.clone(),
             files: self.snapshot.files.to_vec(),
         }
@@ -341,6 +352,22 @@ impl State {
     /// Files written before this time and not referred to by any version may be gone.
     pub(crate) fn collected_before(&self) -> Option<DateTime<Utc>> {
         self.collected_before
+    }
+
+    /// The newest version that can no longer be read, as far as that was decided before a time.
+    pub(crate) fn expired_up_to(&self, before: Option<DateTime<Utc>>) -> Option<Version> {
+        let counts = |expiration: &&Expiration| before.is_none_or(|before| expiration.at < before);
+        self.expirations.iter().filter(counts).map(|expiration| expiration.up_to).max()
+    }
+
+    /// The oldest version that can be read.
+    pub(crate) fn oldest(&self) -> Version {
+        self.expired_up_to(None).unwrap_or(0) + 1
+    }
+
+    /// The decision that this version can no longer be read, if there is one.
+    pub(crate) fn expiration_of(&self, version: Version) -> Option<&Expiration> {
+        self.expirations.iter().find(|expiration| version <= expiration.up_to)
     }
 
     pub(crate) fn find_key(&self, idempotency_key: &str) -> Option<Version> {

@@ -16,7 +16,7 @@ use super::{
     layout::{Role, TABLES, by_dataset, dataset_of, key, role},
     log::{check_log, dropped_at, versions},
 };
-use crate::{Actor, Catalog, Dataset, Error, Result, log::delta_key};
+use crate::{Actor, Catalog, Dataset, Error, Result, dataset::Gone, log::delta_key};
 
 /// A shorter grace time is raised to this one: a write that is running must not lose its files.
 pub const MIN_GRACE: Duration = Duration::from_secs(60 * 60);
@@ -67,9 +67,9 @@ pub struct GcReport {
     pub problems: Vec<String>,
 }
 
-/// Removes data files and deletion vectors that no version of their dataset refers to, and whole datasets that were dropped or never
-/// published, once they are older than `grace` (at least [`MIN_GRACE`]). A file that a write still under way could
-/// commit is young, so it stays; choose a grace time longer than the longest write. One that takes longer gets a
+/// Removes data files and deletion vectors that no version of their dataset refers to, except such as were expired longer than
+/// `grace` (at least [`MIN_GRACE`]) ago, and whole datasets that were dropped or never published, once they are older than
+/// that. A file that a write still under way could commit is young, so it stays; choose a grace time longer than the longest write. One that takes longer gets a
 /// conflict when it commits, because the log is told before its files are removed. Objects that Skein did not write
 /// stay. A dataset that cannot be read is left alone and listed in `problems`. Versions of names and other documents that
 /// have been out of date for the grace time go too.
@@ -147,7 +147,8 @@ async fn judge_named(
         ));
         return Ok(Vec::new());
     }
-    let referenced = dataset.references().await?.ids();
+    let gone = Gone::Before(before);
+    let referenced = dataset.references(gone).await?.ids();
     let loose = |object: ObjectMeta| {
         let id = role(key(&object)).file().filter(|id| !referenced.contains(id))?;
         Some((id, object))
@@ -159,7 +160,7 @@ async fn judge_named(
     if report.dry_run || old.is_empty() {
         return Ok(old.into_iter().map(|(_, object)| (object, GarbageReason::Unreferenced)).collect());
     }
-    let given_up = dataset.give_up(old.iter().map(|(id, _)| *id).collect(), &collector(None)).await?;
+    let given_up = dataset.give_up(old.iter().map(|(id, _)| *id).collect(), gone, &collector(None)).await?;
     let garbage = old.into_iter().filter(|(id, _)| given_up.contains(id));
     Ok(garbage.map(|(_, object)| (object, GarbageReason::Unreferenced)).collect())
 }

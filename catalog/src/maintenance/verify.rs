@@ -1,6 +1,6 @@
 //! Comparing what the log says with what is there.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path};
@@ -13,7 +13,10 @@ use super::{
     layout::{Role, folder, key, role},
     log::check_log,
 };
-use crate::{Catalog, Dataset, Entry, Error, Result, dataset::References};
+use crate::{
+    Catalog, Dataset, Entry, Error, Result,
+    dataset::{Gone, References},
+};
 
 /// Files read at a time when every byte is.
 const PARALLEL: usize = 4;
@@ -84,9 +87,9 @@ impl Check<'_> {
         for problem in check_log(self.dataset, &objects).await? {
             self.find(FindingKind::BadLog, problem.key, problem.detail, RESTORE_LOG);
         }
-        let referenced = self.dataset.references().await?;
+        let referenced = self.dataset.references(Gone::NotReadable).await?;
         let current = self.dataset.newest_files().await?;
-        self.strays(&objects, &referenced.ids());
+        self.strays(&objects, &referenced);
         self.files(&objects, &referenced, &current).await;
         Ok(())
     }
@@ -131,10 +134,17 @@ impl Check<'_> {
         }
     }
 
-    fn strays(&mut self, objects: &[ObjectMeta], referenced: &BTreeSet<FileId>) {
+    fn strays(&mut self, objects: &[ObjectMeta], referenced: &References) {
+        let (needed, expired) = (referenced.ids(), &referenced.left);
         for object in objects {
             match role(key(object)) {
-                Role::Data(id) | Role::Deletes(id) if !referenced.contains(&id) => self.loose(object),
+                Role::Data(id) | Role::Deletes(id) if !needed.contains(&id) && expired.contains(&id) => {
+                    let detail = format!("only expired versions refer to this file of {} bytes", object.size);
+                    let key = key(object).to_owned();
+                    let finding = self.finding(FindingKind::Expired, key, detail, COLLECT_EXPIRED);
+                    self.report.pending.push(finding);
+                }
+                Role::Data(id) | Role::Deletes(id) if !needed.contains(&id) => self.loose(object),
                 Role::Stray => {
                     let finding = stray(self.dataset.name().to_string(), self.dataset.bucket(), object);
                     self.report.findings.push(finding);
@@ -193,6 +203,8 @@ const RESTORE_OLD: &str = "restore the file from a backup of the bucket if those
                            version is not affected";
 const RESTORE_OR_RESYNC: &str = "restore the file from a backup of the bucket; if it was replaced on purpose, run \
                                  dataset.resync to accept it";
+const COLLECT_EXPIRED: &str = "nothing needs to be done: garbage collection (dataset.gc) removes it, the grace time after the \
+                               versions were expired";
 const COLLECT_FILE: &str = "it belongs to a write that is running or has failed; garbage collection (dataset.gc) \
                             removes it after the grace time";
 

@@ -227,11 +227,15 @@ impl Transaction {
         let base = self.pinned(dataset).await?;
         match at {
             At::Latest => Ok(self.open()?.newest(dataset.id()).unwrap_or(base)),
-            At::Version(version) if version <= base.version => dataset.committed_snapshot(at).await,
-            At::Version(version) => self.open()?.version(dataset.id(), version).ok_or_else(|| {
-                let hint = format!(" in table '{}', as far as this transaction can see", dataset.name());
-                Error::NotFound { what: "version", name: version.to_string(), hint }
-            }),
+            At::Version(version) | At::Pinned(version) if version <= base.version => {
+                dataset.committed_snapshot(at).await
+            }
+            At::Version(version) | At::Pinned(version) => {
+                self.open()?.version(dataset.id(), version).ok_or_else(|| {
+                    let hint = format!(" in table '{}', as far as this transaction can see", dataset.name());
+                    Error::NotFound { what: "version", name: version.to_string(), hint }
+                })
+            }
             At::Timestamp(_) => {
                 let found = dataset.committed_snapshot(at).await?;
                 Ok(if found.version > base.version { base } else { found })
@@ -262,7 +266,7 @@ impl Transaction {
         match step {
             Step::New(snapshot) => Ok(Committed { version: snapshot.version, snapshot, duplicate: false }),
             Step::Duplicate(version) => {
-                let snapshot = self.snapshot(dataset, At::Version(version)).await?;
+                let snapshot = self.snapshot(dataset, At::Pinned(version)).await?;
                 Ok(Committed { version, snapshot, duplicate: true })
             }
         }
@@ -286,7 +290,8 @@ impl Transaction {
             ((work.fate(dataset.id()) != Fate::Created).then_some(self.begun()), work.unseen.clone())
         };
         let (version, undecided) = dataset.pin(begun, &without).await?;
-        let base = dataset.committed_snapshot(At::Version(version)).await?;
+        // It may have been expired since the transaction began.
+        let base = dataset.committed_snapshot(At::Pinned(version)).await?;
         let mut work = self.open()?;
         // If it is committed now, another dataset must not show it either.
         work.unseen.extend(undecided);

@@ -37,6 +37,7 @@ const fn kind(kind: FindingKind) -> &'static str {
         FindingKind::Orphan => "orphan",
         FindingKind::Dropped => "dropped",
         FindingKind::Unfinished => "unfinished",
+        FindingKind::Expired => "expired",
         FindingKind::SizeMismatch => "size_mismatch",
         FindingKind::Corrupt => "corrupt",
         FindingKind::BadLog => "bad_log",

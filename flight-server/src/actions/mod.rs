@@ -6,6 +6,7 @@ mod cache_unpin;
 mod cancel;
 mod dataset_compact;
 mod dataset_drop;
+mod dataset_expire;
 mod dataset_gc;
 mod dataset_resync;
 mod dataset_verify;
@@ -87,6 +88,7 @@ async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -
         Action::DatasetDrop => call(body, |request| dataset_drop::run(state, caller, request)).await,
         Action::DatasetResync => call(body, |request| dataset_resync::run(state, caller, request)).await,
         Action::DatasetCompact => call(body, |request| dataset_compact::run(state, caller, request)).await,
+        Action::DatasetExpire => call(body, |request| dataset_expire::run(state, caller, request)).await,
         Action::DatasetVerify => call(body, |request| dataset_verify::run(state, request)).await,
         Action::DatasetGc => call(body, |request| dataset_gc::run(state, request)).await,
         Action::UserCreate => call(body, |request| user_create::run(state, caller, request)).await,

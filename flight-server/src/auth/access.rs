@@ -151,9 +151,11 @@ impl Rpc {
 /// What one of Skein's own actions needs.
 pub const fn of_action(action: Action) -> ActionAccess {
     match action {
-        Action::DatasetDrop | Action::DatasetResync | Action::DatasetCompact | Action::DatasetVerify => {
-            ActionAccess::Login
-        }
+        Action::DatasetDrop
+        | Action::DatasetResync
+        | Action::DatasetCompact
+        | Action::DatasetExpire
+        | Action::DatasetVerify => ActionAccess::Login,
         Action::CachePin
         | Action::CacheUnpin
         | Action::DatasetGc

@@ -228,7 +228,7 @@ impl Scope {
         // A statement reads one version of a dataset wherever it names it, unless it asks for another.
         let pinned = self.pins.get(&dataset.id()).copied().or_else(|| self.used.lock().get(&dataset.id()).copied());
         let wanted = match (at, pinned) {
-            (At::Latest, Some(version)) => At::Version(version),
+            (At::Latest, Some(version)) => At::Pinned(version),
             _ => at,
         };
         let snapshot = dataset.snapshot(wanted).await?;

@@ -269,7 +269,7 @@ impl Session {
     /// Those of the catalog.
     pub async fn table_size(&self, name: &TableName, pins: &Pins) -> Result<Option<TableSize>> {
         let Some(Entry::Dataset(dataset)) = self.catalog().resolve_opt(name).await? else { return Ok(None) };
-        let at = pins.get(&dataset.id()).map_or(At::Latest, |version| At::Version(*version));
+        let at = pins.get(&dataset.id()).map_or(At::Latest, |version| At::Pinned(*version));
         let snapshot = dataset.snapshot(at).await?;
         Ok(Some(TableSize { rows: snapshot.rows, bytes: snapshot.bytes }))
     }

@@ -263,7 +263,7 @@ impl Merge {
 
     async fn once(&self, running: &Running<'_>, dataset: &Dataset) -> Result<u64> {
         let fresh = Fresh::new(running, &self.input).await?;
-        let schema = dataset.snapshot(At::Version(fresh.version)).await?.schema.clone();
+        let schema = dataset.snapshot(At::Pinned(fresh.version)).await?.schema.clone();
         let mut found = fresh.found();
         let mut writer = DatasetWriter::new(dataset, schema.clone(), running.session.engine().config().writer.clone());
         let count = match self.apply(running, &fresh, &mut found, &mut writer, &schema).await {

@@ -83,7 +83,7 @@ impl Modify {
 
 async fn once(running: &Running<'_>, dataset: &Dataset, input: &Input) -> Result<u64> {
     let fresh = Fresh::new(running, input).await?;
-    let schema = dataset.snapshot(At::Version(fresh.version)).await?.schema.clone();
+    let schema = dataset.snapshot(At::Pinned(fresh.version)).await?.schema.clone();
     let mut found = fresh.found();
     let mut writer = DatasetWriter::new(dataset, schema.clone(), running.session.engine().config().writer.clone());
     if let Err(error) = copy(running, &fresh, &mut found, &mut writer, &schema).await {

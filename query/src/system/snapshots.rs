@@ -1,12 +1,13 @@
 //! `system.snapshots`: the history of all datasets.
 
 use futures::FutureExt;
-use skein_catalog::Entry;
+use skein_catalog::{Dataset, Entry, SnapshotInfo};
+use skein_model::Version;
 
 use super::table::{
-    Kind::{Count, Text, Time},
+    Kind::{Count, Flag, Text, Time},
     Null::{Maybe, Never},
-    Source, count, count_opt, text, text_opt, time,
+    Source, count, count_opt, flag, text, text_opt, time,
 };
 
 pub(super) const SOURCE: Source = Source {
@@ -28,37 +29,46 @@ pub(super) const SOURCE: Source = Source {
         ("schema_fingerprint", Text, Never),
         ("idempotency_key", Text, Maybe),
         ("parent", Count, Maybe),
+        ("expired", Flag, Never),
     ],
     read: |session| {
         async {
             let mut rows = Vec::new();
             for (name, entry) in session.catalog().entries().await? {
                 let Entry::Dataset(dataset) = entry else { continue };
-                match dataset.history().await {
-                    Ok(history) => rows.extend(history.into_iter().map(|info| (name.clone(), info))),
+                match history(&dataset).await {
+                    Ok((history, oldest)) => {
+                        rows.extend(history.into_iter().map(|info| (name.clone(), info.version < oldest, info)));
+                    }
                     Err(error) => tracing::warn!(dataset = %name, %error, "left out of system.snapshots"),
                 }
             }
             Ok(vec![
                 text(&rows, |r| r.0.schema().to_owned()),
                 text(&rows, |r| r.0.table().to_owned()),
-                count(&rows, |r| r.1.version),
-                time(&rows, |r| r.1.timestamp),
-                text(&rows, |r| r.1.author.clone()),
-                text_opt(&rows, |r| r.1.reason.clone()),
-                text(&rows, |r| r.1.operation.as_str()),
-                count(&rows, |r| r.1.rows_added),
-                count(&rows, |r| r.1.rows_removed),
-                count(&rows, |r| r.1.files_added),
-                count(&rows, |r| r.1.files_removed),
-                count(&rows, |r| r.1.rows),
-                count(&rows, |r| r.1.bytes),
-                count(&rows, |r| r.1.files),
-                text(&rows, |r| r.1.schema_fingerprint.clone()),
-                text_opt(&rows, |r| r.1.idempotency_key.clone()),
-                count_opt(&rows, |r| r.1.parent),
+                count(&rows, |r| r.2.version),
+                time(&rows, |r| r.2.timestamp),
+                text(&rows, |r| r.2.author.clone()),
+                text_opt(&rows, |r| r.2.reason.clone()),
+                text(&rows, |r| r.2.operation.as_str()),
+                count(&rows, |r| r.2.rows_added),
+                count(&rows, |r| r.2.rows_removed),
+                count(&rows, |r| r.2.files_added),
+                count(&rows, |r| r.2.files_removed),
+                count(&rows, |r| r.2.rows),
+                count(&rows, |r| r.2.bytes),
+                count(&rows, |r| r.2.files),
+                text(&rows, |r| r.2.schema_fingerprint.clone()),
+                text_opt(&rows, |r| r.2.idempotency_key.clone()),
+                count_opt(&rows, |r| r.2.parent),
+                flag(&rows, |r| r.1),
             ])
         }
         .boxed()
     },
 };
+
+/// What every version did, newest first, and the oldest that can be read.
+async fn history(dataset: &Dataset) -> skein_catalog::Result<(Vec<SnapshotInfo>, Version)> {
+    Ok((dataset.history().await?, dataset.oldest_version().await?))
+}

@@ -184,7 +184,7 @@ impl Writer {
         let select = format!(
             "SELECT CAST({change} AS BIGINT) AS change, value AS i FROM generate_series(1, {rows}) AS s(value)"
         );
-        let choice = self.random.below(13);
+        let choice = self.random.below(14);
         if let (Some(before), 8..) = (&self.own.rows, choice)
             && let Some((victim, length)) = self.random.pick(before)
         {
@@ -212,7 +212,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Changes rows that are there, or the files they are in.
+    /// Changes rows that are there, or the files and versions they are in.
     async fn modify_own(&mut self, table: &str, victim: (i64, i64), change: i64, choice: u64) -> Result<(), Error> {
         let mut after = self.own.rows.clone().unwrap_or_default();
         let (victim, length) = victim;
@@ -235,9 +235,13 @@ impl Writer {
             _ => None,
         };
         self.own.perhaps = vec![Some(after.clone())];
+        let action = match choice {
+            12 => ("dataset.expire", serde_json::json!({"dataset": table, "keep_versions": 1 + change % 3})),
+            _ => ("dataset.compact", serde_json::json!({"dataset": table})),
+        };
         match statement {
             Some(statement) => self.client.update(statement).await.map(drop)?,
-            None => self.client.action("dataset.compact", &serde_json::json!({"dataset": table})).await.map(drop)?,
+            None => self.client.action(action.0, &action.1).await.map(drop)?,
         }
         self.own = Known { rows: Some(after), perhaps: Vec::new() };
         Ok(())

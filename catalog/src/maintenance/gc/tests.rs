@@ -74,7 +74,7 @@ async fn a_commit_between_the_judgement_and_the_removal_keeps_its_files() {
     dataset.referenced_files().await.unwrap();
     theirs.commit(Change::append(slow.clone()), &lab.actor).await.unwrap();
     let candidates = [slow[0].id, lost[0].id].into();
-    let given_up = dataset.give_up(candidates, &collector(None)).await.unwrap();
+    let given_up = dataset.give_up(candidates, Gone::NotReadable, &collector(None)).await.unwrap();
     assert_eq!(given_up, [lost[0].id].into());
 }
 
