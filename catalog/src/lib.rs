@@ -28,13 +28,15 @@ pub mod writer;
 
 pub use accounts::Accounts;
 pub use catalog::{Actor, Catalog, CatalogOptions};
-pub use dataset::{At, Change, Committed, Dataset, Expired, Removed, Retention};
+pub use dataset::{Alter, At, Change, Committed, Dataset, Expired, Removed, Retention};
 pub use deletes::{DeletesRecord, DeletionVector, FileDeletes, RowSet};
 pub use documents::Documents;
 pub use error::{Error, Result};
 pub use names::{Entry, EntryKind, ExternalSpec, NewDataset, ViewSpec};
 pub use schema::{
-    FIELD_ID_KEY, SCHEMA_ID_KEY, StoredSchema, field_id, fingerprint, schema_id, strip_field_ids, type_name,
+    Alteration, COLUMN_KEY, ColumnNotes, FIELD_ID_KEY, Key, KeyKind, NewKey, NewReference, Reference, ReferredColumns,
+    Rule, SCHEMA_ID_KEY, StoredSchema, TABLE_KEY, TableNotes, check_referable, column_notes, declare_keys, field_id,
+    fingerprint, parse_value, schema_id, strip_field_ids, table_notes, type_name, value_text, with_column_notes,
 };
 pub use snapshot::{Operation, Snapshot, SnapshotInfo};
 pub use stats::{ColumnStats, DataFile, StatValue};

@@ -11,6 +11,11 @@ pub(crate) const FORMAT: u32 = 1;
 /// The format of log entries and checkpoints with deleted rows, or that depend on the outcome of a transaction: whoever does
 /// not know of those must not read on.
 pub(crate) const FORMAT_DELETES: u32 = 2;
+/// The format of log entries, and checkpoints after them, that change columns and keep the files: whoever does not know how to
+/// read old files in new columns must not read on.
+pub(crate) const FORMAT_COLUMNS: u32 = 3;
+/// The newest format of a log.
+const FORMAT_LOG: u32 = FORMAT_COLUMNS;
 /// From this size on, decoding is moved off the async threads.
 const LARGE: usize = 1 << 18;
 
@@ -58,10 +63,10 @@ where
     T: DeserializeOwned + Send + 'static,
 {
     if bytes.len() < LARGE {
-        return decode_up_to(FORMAT_DELETES, bucket, key, &bytes);
+        return decode_up_to(FORMAT_LOG, bucket, key, &bytes);
     }
     let (bucket, key) = (bucket.clone(), key.to_owned());
-    tokio::task::spawn_blocking(move || decode_up_to(FORMAT_DELETES, &bucket, &key, &bytes))
+    tokio::task::spawn_blocking(move || decode_up_to(FORMAT_LOG, &bucket, &key, &bytes))
         .await
         .map_err(|e| Error::Internal(format!("decoding was interrupted: {e}")))?
 }

@@ -4,6 +4,7 @@ mod create;
 mod drop;
 mod format;
 mod options;
+mod rename;
 mod resolve;
 mod schemas;
 

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use skein_model::{FileId, Version};
 use ulid::Ulid;
 
+use super::alter::{self, Alter};
 use crate::{
     Actor, DataFile, Error, FileDeletes, Operation, Result, Snapshot, SnapshotInfo, StoredSchema, fingerprint,
     log::{Delta, State},
@@ -30,6 +31,8 @@ pub struct Change {
     pub deletes: Vec<FileDeletes>,
     /// The new columns; for `Replace` only. Must carry the field ids that [`crate::Dataset::plan_schema`] assigned.
     pub schema: Option<SchemaRef>,
+    /// How the columns change while the files stay; for `Alter` only.
+    pub alter: Option<Alter>,
     /// The version the change is based on. `None`: whatever is newest when the commit succeeds.
     pub read_version: Option<Version>,
     /// When this dataset has a snapshot with the same key already, nothing is committed.
@@ -45,6 +48,7 @@ impl Change {
             removed: Vec::new(),
             deletes: Vec::new(),
             schema: None,
+            alter: None,
             read_version: None,
             idempotency_key: None,
         }
@@ -107,6 +111,9 @@ impl<'a> Proposal<'a> {
     pub(super) fn new(mut change: Change, actor: &'a Actor, table: String) -> Result<Self> {
         if change.schema.is_some() && change.operation != Operation::Replace {
             return Err(Error::InvalidInput(format!("'{}' cannot change the columns; use replace", change.operation)));
+        }
+        if change.alter.is_some() != (change.operation == Operation::Alter) {
+            return Err(Error::InvalidInput(format!("'{}' with other changes than it is for", change.operation)));
         }
         if change.operation == Operation::Append && !(change.removed.is_empty() && change.deletes.is_empty()) {
             return Err(Error::InvalidInput("an append removes no files and no rows".to_owned()));
@@ -192,7 +199,7 @@ impl<'a> Proposal<'a> {
             added,
             deletes: self.change.deletes.clone(),
         };
-        delta.format = delta.needed_format();
+        delta.format = delta.needed_format().max(columns.format);
         // What is written once is there for ever, so it must be right; and once it is written nothing may fail.
         let next = state.next(&delta).map_err(|m| Error::InvalidInput(format!("the change is not valid: {m}")))?;
         Ok(Prepared::Next(Box::new(delta), Arc::new(next)))
@@ -230,9 +237,10 @@ impl<'a> Proposal<'a> {
             return Err(self.conflict(reason));
         }
         if self.schema.is_none() {
-            let other = |f: &&Arc<DataFile>| f.schema_id != 0 && f.schema_id != current.schema_id;
-            if self.change.operation != Operation::Resync && self.files.iter().any(|f| other(&f)) {
-                return Err(self.conflict("its columns were replaced while the rows were written".to_owned()));
+            let known = |f: &&Arc<DataFile>| f.schema_id != 0 && f.schema_id != current.schema_id;
+            let other = |f: &Arc<DataFile>| !alter::fits(&state.stored_schema().0, current.schema_id, f);
+            if self.change.operation != Operation::Resync && self.files.iter().filter(known).any(other) {
+                return Err(self.conflict("its columns were changed while the rows were written".to_owned()));
             }
         }
         Ok(())
@@ -268,7 +276,18 @@ impl<'a> Proposal<'a> {
             changed: None,
             last_field_id: state.last_field_id(),
             fingerprint: current.info.schema_fingerprint.clone(),
+            format: persisted::FORMAT,
         };
+        if let Some(alter) = &self.change.alter {
+            let evolved = alter.evolved(state).map_err(|refusal| refusal.of(|reason| self.conflict(reason)))?;
+            return Ok(Columns {
+                schema_id: current.schema_id + 1,
+                last_field_id: evolved.last_field_id,
+                fingerprint: fingerprint(&evolved.schema),
+                format: if evolved.adapts_files { persisted::FORMAT_COLUMNS } else { persisted::FORMAT },
+                changed: Some(StoredSchema(evolved.schema)),
+            });
+        }
         let Some(schema) = self.schema.as_ref().filter(|s| *s != state.stored_schema()) else { return Ok(unchanged()) };
         if let Some(last_field_id) = self.assigned {
             return Ok(Columns {
@@ -276,6 +295,7 @@ impl<'a> Proposal<'a> {
                 changed: Some(schema.clone()),
                 last_field_id: last_field_id.max(state.last_field_id()),
                 fingerprint: fingerprint(&schema.0),
+                format: persisted::FORMAT,
             });
         }
         let expected = assign(&schema.0, Some(&state.stored_schema().0), state.last_field_id());
@@ -289,6 +309,7 @@ impl<'a> Proposal<'a> {
             changed: Some(schema.clone()),
             last_field_id: expected.last_field_id,
             fingerprint: fingerprint(&schema.0),
+            format: persisted::FORMAT,
         })
     }
 
@@ -371,6 +392,8 @@ struct Columns {
     changed: Option<StoredSchema>,
     last_field_id: i32,
     fingerprint: String,
+    /// The format that tells them.
+    format: u32,
 }
 
 #[derive(Default)]

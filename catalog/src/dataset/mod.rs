@@ -1,5 +1,6 @@
 //! A handle on one dataset.
 
+mod alter;
 mod change;
 mod commit;
 mod expire;
@@ -17,6 +18,7 @@ use skein_storage::Bucket;
 use ulid::Ulid;
 
 pub use self::{
+    alter::Alter,
     change::{Change, Committed, Removed},
     expire::{Expired, Retention},
 };
@@ -68,6 +70,11 @@ impl Dataset {
     /// The same dataset, as a transaction sees and changes it.
     pub(crate) fn within(&self, transaction: Arc<Transaction>) -> Self {
         Self { transaction: Some(transaction), ..self.clone() }
+    }
+
+    /// The same dataset under another name.
+    pub(crate) fn named(&self, name: TableName) -> Self {
+        Self { name, ..self.clone() }
     }
 
     /// The same dataset outside of any transaction.

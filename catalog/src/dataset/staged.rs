@@ -54,6 +54,10 @@ impl Staged {
                 dataset.name()
             )));
         }
+        if change.alter.is_some() {
+            let reason = "ALTER TABLE cannot be a part of a transaction; commit or roll back first";
+            return Err(Error::Unimplemented(reason.to_owned()));
+        }
         match Proposal::new(change, actor, dataset.name().to_string())?.prepare(&self.state, now)? {
             Prepared::Duplicate(version) => Ok(Step::Duplicate(version)),
             Prepared::Next(delta, snapshot) => {

@@ -42,7 +42,7 @@ pub(super) async fn inspect(dataset: &Dataset, recorded: &DataFile, schema: &Sch
         Ok(Err(error)) => return Ok(Inspection::Bad(format!("its Parquet footer cannot be read: {error}"))),
         Err(_) => return Ok(Inspection::Bad("its Parquet footer makes no sense".to_owned())),
     };
-    if let Some(detail) = missing_column(schema, footer.schema()) {
+    if let Some(detail) = missing_column(schema, footer.schema(), recorded.schema_id) {
         return Ok(Inspection::Bad(detail));
     }
     let metadata = footer.metadata();
@@ -61,10 +61,14 @@ pub(super) async fn inspect(dataset: &Dataset, recorded: &DataFile, schema: &Sch
     })))
 }
 
-fn missing_column(wanted: &Schema, found: &Schema) -> Option<String> {
+/// `schema_id` is the one that the file was written with: columns that came or changed since then may be missing or narrower.
+fn missing_column(wanted: &Schema, found: &Schema, schema_id: u32) -> Option<String> {
     wanted.fields().iter().find_map(|field| {
         let same_id = |other: &&arrow_schema::FieldRef| crate::field_id(other) == crate::field_id(field);
+        let notes = crate::column_notes(field);
         match found.fields().iter().find(same_id) {
+            None if schema_id < notes.added => None,
+            Some(_) if schema_id < notes.typed => None,
             None => Some(format!("it has no column '{}'", field.name())),
             Some(other) if !other.data_type().equals_datatype(field.data_type()) => Some(format!(
                 "its column '{}' has type {}, and the dataset says {}",

@@ -84,11 +84,8 @@ pub async fn resync(dataset: &Dataset, actor: &Actor) -> Result<ResyncReport> {
         let change = Change {
             operation: Operation::Resync,
             removed: added.iter().map(Removed::from).collect(),
-            added,
-            deletes: Vec::new(),
-            schema: None,
             read_version: Some(snapshot.version),
-            idempotency_key: None,
+            ..Change::append(added)
         };
         report.version = Some(dataset.commit(change, actor).await?.version);
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use arrow_schema::{DataType, Field, Fields, IntervalUnit, Schema, TimeUnit, UnionFields, UnionMode};
 use sha2::{Digest, Sha256};
 
-use super::FIELD_ID_KEY;
+use super::{COLUMN_KEY, FIELD_ID_KEY};
 use crate::writer::hex;
 
 /// SHA-256 of a schema's canonical form, in hex: names, types, nullability and metadata of the columns in their order,
@@ -35,7 +35,8 @@ fn push_field(text: &mut String, field: &Field) {
     if !field.is_nullable() {
         text.push_str(" not null");
     }
-    let mut metadata: Vec<_> = field.metadata().iter().filter(|(key, _)| key.as_str() != FIELD_ID_KEY).collect();
+    let mut metadata: Vec<_> =
+        field.metadata().iter().filter(|(key, _)| ![FIELD_ID_KEY, COLUMN_KEY].contains(&key.as_str())).collect();
     metadata.sort();
     if metadata.is_empty() {
         return;

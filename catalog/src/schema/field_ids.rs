@@ -8,6 +8,7 @@ use std::{
 
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, UnionFields};
 
+use super::{COLUMN_KEY, TABLE_KEY};
 use crate::{Error, Result};
 
 /// The metadata key of a field's stable id; the one Parquet uses.
@@ -25,11 +26,21 @@ pub fn schema_id(schema: &Schema) -> u32 {
     schema.metadata().get(SCHEMA_ID_KEY).and_then(|id| id.parse().ok()).unwrap_or(0)
 }
 
-/// The schema as it was before Skein put its ids into it.
+/// The schema as it was before Skein put its ids and notes into it.
 pub fn strip_field_ids(schema: &Schema) -> SchemaRef {
-    let fields: Fields = schema.fields().iter().map(|f| rewrite(f, &mut |_, _| None, "")).collect();
+    let plain = |field: &FieldRef| {
+        let plain = rewrite(field, &mut |_, _| None, "");
+        if !plain.metadata().contains_key(COLUMN_KEY) {
+            return plain;
+        }
+        let mut metadata = plain.metadata().clone();
+        metadata.remove(COLUMN_KEY);
+        Arc::new(plain.as_ref().clone().with_metadata(metadata))
+    };
+    let fields: Fields = schema.fields().iter().map(plain).collect();
     let mut metadata = schema.metadata().clone();
     metadata.remove(SCHEMA_ID_KEY);
+    metadata.remove(TABLE_KEY);
     Arc::new(Schema::new_with_metadata(fields, metadata))
 }
 

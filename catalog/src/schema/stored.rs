@@ -13,7 +13,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::{field_id, type_name};
+use super::{field_id, notes, type_name};
 
 /// An Arrow schema that is persisted as JSON.
 ///
@@ -80,7 +80,9 @@ impl<'de> Deserialize<'de> for StoredSchema {
             return Err(D::Error::custom(format!("unknown schema encoding '{}'", stored.encoding)));
         }
         let bytes = STANDARD.decode(&stored.bytes).map_err(D::Error::custom)?;
-        decode(&bytes).map(|schema| Self(Arc::new(schema))).map_err(D::Error::custom)
+        let schema = decode(&bytes).map_err(D::Error::custom)?;
+        notes::check(&schema).map_err(|e| D::Error::custom(format!("the schema's notes are damaged: {e}")))?;
+        Ok(Self(Arc::new(schema)))
     }
 }
 

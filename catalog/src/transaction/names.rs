@@ -79,6 +79,16 @@ impl Transaction {
         Ok(())
     }
 
+    /// Gives a dataset another name, once the transaction is committed.
+    pub(crate) fn rename(&self, dataset: &Dataset, to: &TableName) -> Result<()> {
+        let dataset = dataset.outside();
+        let renamed = Some(dataset.named(to.clone()));
+        let mut work = self.open()?;
+        work.names.insert(to.clone(), NameChange { before: None, after: renamed });
+        work.names.insert(dataset.name().clone(), NameChange { before: Some(dataset), after: None });
+        Ok(())
+    }
+
     /// Drops a table, once the transaction is committed.
     pub(crate) async fn drop_name(self: &Arc<Self>, name: &TableName, kind: Option<EntryKind>) -> Result<()> {
         let Some(entry) = self.resolve(name).await? else { return Err(self.catalog.unknown(name).await) };
@@ -134,9 +144,12 @@ impl Transaction {
         Err(contended(name))
     }
 
-    /// Ends the logs of the tables that have lost their names.
+    /// Ends the logs of the tables that have lost their names and got no others.
     pub(super) async fn seal(&self, names: &[(&TableName, &NameChange)]) {
-        for dataset in names.iter().filter_map(|(_, change)| change.before.as_ref()) {
+        let has_name = |lost: &&Dataset| {
+            names.iter().filter_map(|(_, change)| change.after.as_ref()).any(|dataset| dataset.id() == lost.id())
+        };
+        for dataset in names.iter().filter_map(|(_, change)| change.before.as_ref()).filter(|lost| !has_name(lost)) {
             self.catalog.seal_quietly(dataset, &self.actor).await;
         }
     }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array},
+    array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array},
+    compute::take,
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
+use skein_catalog::{column_notes, parse_value};
 use skein_model::TableName;
 
 use super::{
@@ -24,6 +26,8 @@ enum Origin {
     Column(usize, Route),
     /// Nowhere: null in every row.
     Null,
+    /// Nowhere: the column's default in every row.
+    Default(ArrayRef),
 }
 
 /// Turns batches of one schema into batches of another.
@@ -109,6 +113,7 @@ impl Conformer {
             .zip(self.target.fields())
             .map(|(origin, field)| match origin {
                 Origin::Null => Ok(new_null_array(field.data_type(), rows)),
+                Origin::Default(value) => repeat(value, rows),
                 Origin::Column(index, route) => {
                     cast::take(route, batch.column(*index), field.data_type()).map_err(|error| Error::Value {
                         column: field.name().clone(),
@@ -147,9 +152,20 @@ fn origin(incoming: &Schema, field: &FieldRef) -> Result<Origin, String> {
                 .map_err(|why| format!("column {}: {why}", quoted(field)))?;
             Ok(Origin::Column(index, route))
         }
+        None if column_notes(field).default.is_some() => {
+            let default = column_notes(field).default.unwrap_or_default();
+            let value = parse_value(&default, field.data_type());
+            value.map(Origin::Default).map_err(|why| format!("the default of column {}: {why}", quoted(field)))
+        }
         None if field.is_nullable() => Ok(Origin::Null),
         None => Err(format!("column {} is missing, and the table allows no nulls in it; send it", quoted(field))),
     }
+}
+
+/// An array of one, as often as there are rows.
+fn repeat(value: &ArrayRef, rows: usize) -> Result<ArrayRef> {
+    take(value, &UInt32Array::from(vec![0; rows]), None)
+        .map_err(|error| Error::Internal(format!("a default cannot be repeated: {error}")))
 }
 
 fn quoted(field: &Field) -> String {

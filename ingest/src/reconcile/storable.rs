@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use skein_catalog::FIELD_ID_KEY;
+use skein_catalog::{COLUMN_KEY, FIELD_ID_KEY};
 
 use crate::{Error, Result};
 
@@ -22,6 +22,7 @@ pub(crate) fn storable(incoming: &Schema) -> Result<SchemaRef> {
 fn plain_field(field: &FieldRef) -> FieldRef {
     let mut metadata = field.metadata().clone();
     metadata.remove(FIELD_ID_KEY);
+    metadata.remove(COLUMN_KEY);
     Arc::new(Field::new(field.name(), plain_type(field.data_type()), field.is_nullable()).with_metadata(metadata))
 }
 

@@ -15,15 +15,17 @@ use datafusion::{
         physical_plan::{FileGroup, FileGroupPartitioner},
     },
     error::Result as DfResult,
+    logical_expr::Expr,
 };
 use object_store::{ObjectMeta, path::Path};
 use parking_lot::Mutex;
-use skein_catalog::{CommitId, DataFile, Dataset, Snapshot, field_id};
+use skein_catalog::{CommitId, DataFile, Dataset, Snapshot};
 use skein_model::{DatasetId, FileId};
 
 use super::{
     HotCache,
     deletes::{Marked, Selections},
+    evolution::{self, Evolution},
     hot::WholeFile,
     part::Extent,
     reader::{DataFileId, SmallFiles},
@@ -42,8 +44,14 @@ pub(crate) struct SnapshotFiles {
     pub(super) records: Arc<[Arc<DataFile>]>,
     /// One per file, in the order of the snapshot, with statistics.
     pub(super) files: Vec<PartitionedFile>,
+    /// The number of that schema: files with another one are read by way of `evolution`.
+    pub(super) schema_id: u32,
     /// The field ids of the columns.
     pub(super) ids: Vec<Option<i32>>,
+    /// What columns are in new rows that do not give them.
+    pub(super) defaults: HashMap<String, Expr>,
+    /// How files are read that were written before the columns changed, if there are any.
+    pub(super) evolution: Option<Arc<Evolution>>,
     /// Of all files together.
     pub(super) statistics: Statistics,
     /// How large each is.
@@ -55,12 +63,14 @@ pub(crate) struct SnapshotFiles {
 impl SnapshotFiles {
     fn new(dataset: &Dataset, snapshot: &Snapshot) -> DfResult<Self> {
         let schema = Arc::new(transform_schema_to_view(&snapshot.arrow_schema()));
-        let ids: Vec<_> = snapshot.schema.fields().iter().map(|field| field_id(field)).collect();
+        let sources = evolution::sources(snapshot, &schema)?;
+        let evolution = Evolution::of(snapshot, &schema, &sources);
+        let defaults = evolution::defaults(snapshot, &schema)?;
         let files: Vec<_> = snapshot
             .files
             .iter()
             .map(|file| {
-                let statistics = Arc::new(statistics::of_file(file, &schema, &ids));
+                let statistics = Arc::new(statistics::of_file(file, &schema, &sources));
                 let part = planned(dataset, file).with_statistics(statistics);
                 // A deletion vector says which of its rows are left; the cache knows whole files.
                 if file.deletes.is_none() { part.with_extension(WholeFile(file.id)) } else { part }
@@ -70,7 +80,9 @@ impl SnapshotFiles {
         let extents = snapshot.files.iter();
         let extents = extents.map(|file| Extent { bytes: file.bytes, row_groups: file.row_groups.into() }).collect();
         let records = Arc::clone(&snapshot.files);
-        Ok(Self { schema, records, files, ids, statistics, extents, groups: OnceLock::new() })
+        let ids = sources.iter().map(|source| source.id).collect();
+        let (schema_id, groups) = (snapshot.schema_id, OnceLock::new());
+        Ok(Self { schema, schema_id, records, files, ids, defaults, evolution, statistics, extents, groups })
     }
 
     /// All files, in at most `partitions` groups of about the same size. Large files are cut where they are larger than

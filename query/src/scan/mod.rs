@@ -1,6 +1,7 @@
 //! Reading one pinned snapshot of a dataset.
 
 mod deletes;
+mod evolution;
 mod files;
 mod hot;
 mod part;

@@ -81,7 +81,7 @@ impl PositionedTable {
         let mut left_out = self.table.dataset().read_deletes(record).await.map_err(Error::from)?;
         let mut file = file;
         if !left_out.is_empty() || !work.predicates.is_empty() {
-            let plan = work.prune(&file, &mut left_out).await?;
+            let plan = work.prune(&file, record.schema_id, &mut left_out).await?;
             file = file.with_extension(plan);
         }
         let too_long = |_| Error::unsupported("a file of more than 4,294,967,295 rows", "write smaller files");
@@ -114,16 +114,24 @@ struct Work<'a> {
     predicates: Vec<PruningPredicate>,
     columns: Vec<usize>,
     schema: SchemaRef,
+    schema_id: u32,
 }
 
 impl Work<'_> {
     /// What to read of a file. Row groups that cannot match join the rows that are left out.
-    async fn prune(&self, file: &PartitionedFile, left_out: &mut RowSet) -> DfResult<ParquetAccessPlan> {
+    async fn prune(
+        &self,
+        file: &PartitionedFile,
+        schema_id: u32,
+        left_out: &mut RowSet,
+    ) -> DfResult<ParquetAccessPlan> {
         let footer = footer(&self.readers, file.clone()).await?;
         let mut filter = RowGroupAccessPlanFilter::new(access_plan(&footer, left_out)?);
         let metrics = ParquetFileMetrics::new(0, file.path().as_ref(), &ExecutionPlanMetricsSet::new());
         let columns = footer.file_metadata().schema_descr();
-        for predicate in &self.predicates {
+        // A file from before the columns changed may call others by their names.
+        let same_columns = schema_id == self.schema_id;
+        for predicate in self.predicates.iter().filter(|_| same_columns) {
             filter.prune_by_statistics(&self.schema, columns, footer.row_groups(), predicate, &metrics);
         }
         let plan = filter.build();
@@ -162,6 +170,7 @@ impl TableProvider for PositionedTable {
             predicates: pruning::predicates(&all.schema, filters, state)?,
             columns: wanted.iter().copied().filter(|column| *column < width).collect(),
             schema: all.schema.clone(),
+            schema_id: all.schema_id,
         };
         let files = pruning::prune(&all.files, &all.schema, filters, state)?;
         let parts: Vec<Option<Part>> =

@@ -7,26 +7,44 @@ use datafusion::{
 };
 use skein_catalog::{ColumnStats, DataFile, StatValue};
 
+use super::evolution::Source;
+
 /// In-memory bytes assumed for a value whose type has no fixed width. It only has to rank plans.
 const VARIABLE_WIDTH_BYTES: usize = 16;
 
-/// The statistics of one file, a column each for `schema` (the table's, with views for strings); `ids` are the field ids in
-/// the same order.
-pub(super) fn of_file(file: &DataFile, schema: &Schema, ids: &[Option<i32>]) -> Statistics {
+/// The statistics of one file, a column each for `schema` (the table's, with views for strings); `sources` are the columns in the
+/// same order.
+pub(super) fn of_file(file: &DataFile, schema: &Schema, sources: &[Source]) -> Statistics {
     let rows = usize::try_from(file.live_rows()).unwrap_or(usize::MAX);
-    let column = |(field, id): (&FieldRef, &Option<i32>)| {
-        let recorded = id.and_then(|id| file.columns.get(&id));
+    let column = |(field, source): (&FieldRef, &Source)| {
+        if file.schema_id < source.added {
+            return filled(field, &source.initial, rows);
+        }
+        let recorded = source.id.and_then(|id| file.columns.get(&id));
+        let unbounded = recorded.filter(|_| file.schema_id < source.rescaled);
+        let unbounded = unbounded.map(|stats| ColumnStats { min: None, max: None, ..stats.clone() });
+        let recorded = unbounded.as_ref().or(recorded);
         let column = of_column(field, recorded, rows);
         match (&file.deletes, recorded) {
             (Some(_), Some(recorded)) => without_deleted(column, recorded, file, rows),
             _ => column,
         }
     };
-    let columns: Vec<_> = schema.fields().iter().zip(ids).map(column).collect();
+    let columns: Vec<_> = schema.fields().iter().zip(sources).map(column).collect();
     let mut statistics =
         Statistics { num_rows: Precision::Exact(rows), total_byte_size: Precision::Absent, column_statistics: columns };
     statistics.total_byte_size = total(&statistics.column_statistics);
     statistics
+}
+
+/// A column that the file does not have: the same value in every row.
+fn filled(field: &Field, value: &ScalarValue, rows: usize) -> ColumnStatistics {
+    let column = ColumnStatistics::new_unknown().with_byte_size(byte_size(field.data_type(), rows));
+    if value.is_null() {
+        return column.with_null_count(Precision::Exact(rows));
+    }
+    let bound = || Precision::Exact(value.clone());
+    column.with_null_count(Precision::Exact(0)).with_min_value(bound()).with_max_value(bound())
 }
 
 /// Bounds stay bounds when rows are deleted, but are not values of the column any more. How many nulls are left is known only where all
@@ -79,7 +97,7 @@ fn scalar(value: &StatValue, data_type: &DataType) -> Option<ScalarValue> {
     match value {
         StatValue::Bool(v) => matches!(data_type, DataType::Boolean).then_some(ScalarValue::Boolean(Some(*v))),
         StatValue::Int(v) => signed(*v, data_type),
-        StatValue::UInt(v) => unsigned(*v, data_type),
+        StatValue::UInt(v) => unsigned(*v, data_type).or_else(|| signed(i64::try_from(*v).ok()?, data_type)),
         StatValue::Float(v) => float(*v, data_type),
         StatValue::Decimal(v) => decimal(v, data_type),
         StatValue::Text(v) => text(v, data_type),
@@ -217,7 +235,8 @@ mod tests {
             ]),
             schema_id: 1,
         };
-        let statistics = of_file(&file, &schema, &[Some(1), Some(2), Some(3)]);
+        let source = |id| Source { id: Some(id), added: 0, initial: ScalarValue::Null, rescaled: 0 };
+        let statistics = of_file(&file, &schema, &[1, 2, 3].map(source));
         assert_eq!(statistics.num_rows, Precision::Exact(10));
         assert_eq!(statistics.column_statistics[0].min_value, Precision::Exact(ScalarValue::Date32(Some(3))));
         assert_eq!(
@@ -225,5 +244,35 @@ mod tests {
             Precision::Inexact(ScalarValue::Utf8View(Some("b".into())))
         );
         assert_eq!(statistics.column_statistics[2].null_count, Precision::Absent);
+    }
+
+    #[test]
+    fn columns_that_came_or_changed_later_have_statistics_that_hold() {
+        let bounds =
+            ColumnStats { min: Some(StatValue::UInt(3)), max: Some(StatValue::UInt(9)), nulls: 0, exact: true };
+        let file = DataFile {
+            deletes: None,
+            id: FileId::generate(),
+            rows: 10,
+            bytes: 100,
+            sha256: String::new(),
+            row_groups: 1,
+            columns: BTreeMap::from([(1, bounds.clone()), (2, bounds)]),
+            schema_id: 1,
+        };
+        let names = ["wider", "finer", "filled", "null"];
+        let schema = Schema::new(names.map(|name| Field::new(name, DataType::Int64, true)).to_vec());
+        let source = |id, added, initial, rescaled| Source {
+            id: Some(id),
+            added,
+            initial: ScalarValue::Int64(initial),
+            rescaled,
+        };
+        let sources = [source(1, 0, None, 0), source(2, 0, None, 2), source(3, 2, Some(5), 0), source(4, 2, None, 0)];
+        let columns = of_file(&file, &schema, &sources).column_statistics;
+        assert_eq!(columns[0].max_value, Precision::Exact(ScalarValue::Int64(Some(9))));
+        assert_eq!((&columns[1].max_value, columns[1].null_count), (&Precision::Absent, Precision::Exact(0)));
+        assert_eq!(columns[2].min_value, Precision::Exact(ScalarValue::Int64(Some(5))));
+        assert_eq!((&columns[3].min_value, columns[3].null_count), (&Precision::Absent, Precision::Exact(10)));
     }
 }

@@ -21,6 +21,7 @@ use datafusion::{
     error::Result as DfResult,
     execution::{SendableRecordBatchStream, TaskContext, object_store::ObjectStoreUrl, runtime_env::RuntimeEnv},
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    physical_expr_adapter::PhysicalExprAdapterFactory,
     physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, empty::EmptyExec, union::UnionExec},
 };
 use skein_catalog::{DataFile, Dataset, Snapshot};
@@ -238,7 +239,10 @@ impl SnapshotTable {
         let source = ParquetSource::new(TableSchema::new(self.files.schema.clone(), vec![]))
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(readers);
-        Ok(FileScanConfigBuilder::new(self.url()?, Arc::new(source)).with_file_groups(groups))
+        let evolution = self.files.evolution.clone().map(|evolution| evolution as Arc<dyn PhysicalExprAdapterFactory>);
+        Ok(FileScanConfigBuilder::new(self.url()?, Arc::new(source))
+            .with_file_groups(groups)
+            .with_expr_adapter(evolution))
     }
 
     /// The columns of a scan as the hot cache knows them; `None` when it does not know one.
@@ -346,6 +350,10 @@ impl TableProvider for SnapshotTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        self.files.defaults.get(column)
     }
 
     async fn scan(

@@ -142,6 +142,7 @@ impl Session {
             Statement::Delete(delete) => statement::delete(scope, delete).await?,
             Statement::Update(update) => statement::update(scope, update).await?,
             Statement::Merge(merge) => statement::merge(scope, merge).await?,
+            Statement::AlterTable(alter) => statement::alter_table(scope, alter).await?,
             Statement::Truncate(truncate) => statement::truncate(scope, truncate).await?,
             Statement::Drop { object_type, if_exists, names, cascade, temporary, .. } => {
                 statement::drop(scope, object_type, &names, if_exists, cascade, temporary)?

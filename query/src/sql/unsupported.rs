@@ -12,7 +12,7 @@ pub(crate) fn refuse(statement: &Statement) -> Error {
         Statement::Update(_) => ("UPDATE inside of a query", ALONE),
         Statement::Delete(_) => ("DELETE inside of a query", ALONE),
         Statement::Merge(_) => ("MERGE inside of a query", ALONE),
-        Statement::AlterTable(_) => ("ALTER TABLE", "use CREATE OR REPLACE TABLE ... AS SELECT"),
+        Statement::AlterTable(_) => ("ALTER TABLE inside of a query", ALONE),
         Statement::AlterView { .. } => ("ALTER VIEW", "use CREATE OR REPLACE VIEW"),
         Statement::StartTransaction { .. } => ("BEGIN with a modifier or a body", TRANSACTION),
         Statement::Commit { .. } => ("COMMIT with a modifier", TRANSACTION),

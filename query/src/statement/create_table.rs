@@ -5,22 +5,32 @@ use std::{collections::HashSet, sync::Arc};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
     common::TableReference,
-    logical_expr::{DdlStatement, LogicalPlan},
+    logical_expr::{DdlStatement, Expr, LogicalPlan},
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{ColumnOption, CreateTable as Ast, CreateTableOptions, Ident, Statement},
     },
 };
-use skein_catalog::{At, Change, Dataset, Entry, NewDataset, Operation, writer::remove_files};
+use skein_catalog::{
+    At, Change, ColumnNotes, Dataset, Entry, NewDataset, Operation, declare_keys, with_column_notes,
+    writer::remove_files,
+};
 use skein_model::{ErrorKind, Kind, TableName};
 
-use super::{Input, Running, Update, conform, rows};
+use super::{
+    Input, Running, Update,
+    alter_table::{constant, default_text},
+    conform,
+    keys::{self, KeySpec},
+    rows,
+};
 use crate::{Error, Result, TempMode, UpdateCount, names::Scope, session::TEMP_SCHEMA};
 
 #[derive(Debug, Clone)]
 pub(crate) struct CreateTable {
     target: Target,
     schema: SchemaRef,
+    keys: Vec<KeySpec>,
     /// `None`: the table starts empty.
     rows: Option<Input>,
     if_not_exists: bool,
@@ -38,10 +48,14 @@ pub(crate) async fn plan(scope: &Scope, mut create: Ast) -> Result<Update> {
     if create.table_options != CreateTableOptions::None {
         return Err(Error::unsupported("CREATE TABLE ... WITH", "leave the options out"));
     }
-    if let Some(column) = create.columns.iter().find(|column| has_default(&column.options)) {
-        return Err(Error::unsupported(format!("DEFAULT (column {})", column.name), "give the value in every INSERT"));
+    if let Some(column) = create.columns.iter().find(|column| is_generated(&column.options)) {
+        return Err(Error::unsupported(
+            format!("a generated column ({})", column.name),
+            "give the value in every INSERT",
+        ));
     }
     let temporary = std::mem::take(&mut create.temporary);
+    let keys = take_keys(scope, &mut create)?;
     let not_null: HashSet<String> =
         create.columns.iter().filter(|c| is_not_null(&c.options)).map(|c| normal(&c.name, scope)).collect();
     let has_query = create.query.is_some();
@@ -49,16 +63,19 @@ pub(crate) async fn plan(scope: &Scope, mut create: Ast) -> Result<Update> {
     let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(planned)) = planned else {
         return Err(Error::Invalid("CREATE TABLE could not be planned".to_owned()));
     };
-    if !planned.constraints.is_empty() {
-        return Err(Error::unsupported("PRIMARY KEY and UNIQUE", "leave them out: Skein does not enforce keys"));
-    }
     if planned.if_not_exists && planned.or_replace {
         return Err(Error::Invalid("OR REPLACE and IF NOT EXISTS exclude each other".to_owned()));
     }
     let columns = with_nullability(planned.input.schema().as_arrow(), has_query, &not_null);
+    let target = target(scope, &planned.name, temporary)?;
+    if matches!(target, Target::Temporary(_)) && !(keys.is_empty() && planned.column_defaults.is_empty()) {
+        return Err(Error::unsupported("keys and defaults of a temporary table", "leave them out"));
+    }
+    let schema = with_defaults(scope, conform::stored_schema(&columns)?, &planned.column_defaults)?;
     Ok(Update::CreateTable(CreateTable {
-        target: target(scope, &planned.name, temporary)?,
-        schema: conform::stored_schema(&columns)?,
+        target,
+        schema,
+        keys,
         rows: match has_query {
             true => Some(Input::new(scope.core(), planned.input.as_ref().clone())?),
             false => None,
@@ -68,8 +85,35 @@ pub(crate) async fn plan(scope: &Scope, mut create: Ast) -> Result<Update> {
     }))
 }
 
-fn has_default(options: &[datafusion::sql::sqlparser::ast::ColumnOptionDef]) -> bool {
-    options.iter().any(|option| matches!(option.option, ColumnOption::Default(_) | ColumnOption::Generated { .. }))
+fn is_generated(options: &[datafusion::sql::sqlparser::ast::ColumnOptionDef]) -> bool {
+    options.iter().any(|option| matches!(option.option, ColumnOption::Generated { .. }))
+}
+
+/// Takes the keys out of the statement.
+fn take_keys(scope: &Scope, create: &mut Ast) -> Result<Vec<KeySpec>> {
+    let mut keys = Vec::new();
+    for column in &mut create.columns {
+        keys.extend(keys::of_column(scope, column)?);
+    }
+    for constraint in std::mem::take(&mut create.constraints) {
+        keys.push(keys::of_table(scope, &constraint)?);
+    }
+    Ok(keys)
+}
+
+/// The columns with their defaults noted.
+fn with_defaults(scope: &Scope, schema: SchemaRef, defaults: &[(String, Expr)]) -> Result<SchemaRef> {
+    if defaults.is_empty() {
+        return Ok(schema);
+    }
+    let mut fields = schema.fields().to_vec();
+    for (column, default) in defaults {
+        let Some(field) = fields.iter_mut().find(|field| field.name() == column) else { continue };
+        let value = constant(scope, column, default.clone())?;
+        let default = default_text(&value, column, field.data_type())?;
+        *field = Arc::new(with_column_notes(field, &ColumnNotes { default, ..ColumnNotes::default() }));
+    }
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 fn is_not_null(options: &[datafusion::sql::sqlparser::ast::ColumnOptionDef]) -> bool {
@@ -145,7 +189,7 @@ impl CreateTable {
         let (catalog, actor) = (running.session.catalog(), running.session.actor());
         let new = NewDataset {
             name: name.clone(),
-            schema: self.schema.clone(),
+            schema: self.declared(running, name, &self.schema).await?,
             bucket: None,
             properties: Default::default(),
         };
@@ -164,9 +208,18 @@ impl CreateTable {
         Ok(UpdateCount { rows: Some(count) })
     }
 
+    /// The columns with the keys that the statement declares.
+    async fn declared(&self, running: &Running<'_>, name: &TableName, schema: &SchemaRef) -> Result<SchemaRef> {
+        if self.keys.is_empty() {
+            return Ok(schema.clone());
+        }
+        let keys = keys::resolve(running, name, &[], &self.keys).await?;
+        Ok(declare_keys(schema, &keys)?)
+    }
+
     async fn replace(&self, running: &Running<'_>, old: &Dataset) -> Result<UpdateCount> {
         let read = old.snapshot(At::Latest).await?;
-        let schema = old.plan_schema(&self.schema).await?;
+        let schema = self.declared(running, old.name(), &old.plan_schema(&self.schema).await?).await?;
         let (added, count) = match &self.rows {
             Some(input) => {
                 let (files, count) = rows::write(running, input, old, schema.clone()).await?;
@@ -176,12 +229,9 @@ impl CreateTable {
         };
         let change = Change {
             operation: Operation::Replace,
-            added,
-            removed: Vec::new(),
-            deletes: Vec::new(),
             schema: Some(schema),
             read_version: Some(read.version),
-            idempotency_key: None,
+            ..Change::append(added)
         };
         commit(old, change, running).await?;
         Ok(UpdateCount { rows: count })

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
     common::{
         DFSchema, TableReference, plan_err,
@@ -29,8 +29,15 @@ pub(crate) struct Insert {
 
 #[derive(Debug, Clone)]
 enum Target {
-    Dataset(TableName),
-    Temporary { name: String, schema: SchemaRef },
+    /// With the columns it was planned for.
+    Dataset {
+        name: TableName,
+        columns: SchemaRef,
+    },
+    Temporary {
+        name: String,
+        schema: SchemaRef,
+    },
 }
 
 /// Checks and plans the statement.
@@ -107,8 +114,9 @@ async fn target(scope: &Scope, name: &TableReference) -> Result<Target> {
     }
     let name = scope.table_name(name)?;
     name.check_creatable()?;
-    dataset_of(scope.session().catalog().resolve(&name).await?, &name)?;
-    Ok(Target::Dataset(name))
+    let dataset = dataset_of(scope.session().catalog().resolve(&name).await?, &name)?;
+    let columns = dataset.snapshot(At::Latest).await?.arrow_schema();
+    Ok(Target::Dataset { name, columns })
 }
 
 fn dataset_of(entry: Entry, name: &TableName) -> Result<Dataset> {
@@ -121,12 +129,18 @@ fn dataset_of(entry: Entry, name: &TableName) -> Result<Dataset> {
     }
 }
 
+/// Whether values for the one are values for the other, by position.
+fn same_columns(planned: &Schema, now: &Schema) -> bool {
+    let same = |(a, b): (&Arc<Field>, &Arc<Field>)| a.name() == b.name() && a.data_type() == b.data_type();
+    planned.fields().len() == now.fields().len() && planned.fields().iter().zip(now.fields()).all(same)
+}
+
 impl Insert {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
         let count = match &self.target {
-            Target::Dataset(name) => {
+            Target::Dataset { name, columns } => {
                 let entry = running.session.catalog().resolve(name).await?;
-                self.dataset(running, &dataset_of(entry, name)?).await?
+                self.dataset(running, &dataset_of(entry, name)?, columns).await?
             }
             Target::Temporary { name, schema } => {
                 let batches = rows::collect(running, &self.input, schema).await?;
@@ -137,10 +151,9 @@ impl Insert {
         Ok(UpdateCount { rows: Some(count) })
     }
 
-    async fn dataset(&self, running: &Running<'_>, dataset: &Dataset) -> Result<u64> {
+    async fn dataset(&self, running: &Running<'_>, dataset: &Dataset, columns: &Schema) -> Result<u64> {
         let read = dataset.snapshot(At::Latest).await?;
-        let planned = self.input.logical().schema().fields().len();
-        if planned != read.schema.fields().len() {
+        if !same_columns(columns, &read.arrow_schema()) {
             return Err(Error::Invalid(format!(
                 "the columns of '{}' changed since the statement was prepared; prepare it again",
                 dataset.name()
@@ -148,15 +161,8 @@ impl Insert {
         }
         let (files, count) = rows::write(running, &self.input, dataset, read.schema.clone()).await?;
         if self.overwrite {
-            let change = Change {
-                operation: Operation::Replace,
-                added: files,
-                removed: Vec::new(),
-                deletes: Vec::new(),
-                schema: None,
-                read_version: Some(read.version),
-                idempotency_key: None,
-            };
+            let change =
+                Change { operation: Operation::Replace, read_version: Some(read.version), ..Change::append(files) };
             commit(dataset, change, running).await?;
         } else if !files.is_empty() {
             commit(dataset, Change::append(files), running).await?;

@@ -57,7 +57,7 @@ const CLAUSE: &str = "__skein_clause";
 struct Clause {
     act: Act,
     condition: Option<usize>,
-    /// New values by column of the table. Without one a column keeps its value, or is null in a new row.
+    /// New values by column of the table. Without one a column keeps its value, or is its default in a new row.
     values: Vec<Option<usize>>,
 }
 
@@ -72,7 +72,10 @@ pub(crate) async fn plan(scope: &Scope, merge: Ast) -> Result<Update> {
     let normalise = scope.core().state.config_options().sql_parser.enable_ident_normalization;
     let reference = object_name_to_table_reference(name.clone(), normalise)?;
     let target = affected::target(scope, &reference, VERB).await?;
-    let columns = scope.provider(&reference, At::Latest).await?.schema();
+    let provider = scope.provider(&reference, At::Latest).await?;
+    let columns = provider.schema();
+    let default = |field: &Arc<Field>| provider.get_column_default(field.name()).cloned();
+    let defaults: Vec<_> = columns.fields().iter().map(default).collect();
     let mut expressions = Vec::new();
     let clauses = merge
         .clauses
@@ -99,7 +102,7 @@ pub(crate) async fn plan(scope: &Scope, merge: Ast) -> Result<Update> {
         return Err(Error::Invalid("MERGE could not be planned as a join".to_owned()));
     };
     let acts = clauses.iter().map(|clause| clause.act).collect();
-    let rows = rows_of(join, &clauses, &expressions, &columns)?;
+    let rows = rows_of(join, &clauses, &expressions, &columns, &defaults)?;
     Ok(Update::Merge(Merge { target, acts, input: Input::new(scope.core(), rows)? }))
 }
 
@@ -189,7 +192,13 @@ fn read_clause(
 }
 
 /// The rows that a clause applies to: see [`Merge::input`].
-fn rows_of(join: &Join, clauses: &[Clause], expressions: &[Expr], columns: &SchemaRef) -> Result<LogicalPlan> {
+fn rows_of(
+    join: &Join,
+    clauses: &[Clause],
+    expressions: &[Expr],
+    columns: &SchemaRef,
+    defaults: &[Option<Expr>],
+) -> Result<LogicalPlan> {
     let old: Vec<Expr> = join.right.schema().iter().map(|(qualifier, field)| column(qualifier, field)).collect();
     let right = Arc::new(affected::with_positions(join.right.as_ref().clone())?);
     let joined = LogicalPlan::Join(Join { right, ..join.clone() }).recompute_schema()?;
@@ -220,7 +229,11 @@ fn rows_of(join: &Join, clauses: &[Clause], expressions: &[Expr], columns: &Sche
             let value = match (clause.values.get(place).copied().flatten(), clause.act) {
                 (Some(value), _) => typed(expressions.get(value).cloned().unwrap_or_else(|| null.clone()), field),
                 (None, Act::Update) => old.clone(),
-                (None, Act::Insert | Act::Delete) => continue,
+                (None, Act::Insert) => match defaults.get(place).cloned().flatten() {
+                    Some(default) => default,
+                    None => continue,
+                },
+                (None, Act::Delete) => continue,
             };
             when.push((Box::new(chosen().eq(number(index)?)), Box::new(value)));
         }

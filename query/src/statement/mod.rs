@@ -1,6 +1,7 @@
 //! Statements that change something, one file each.
 
 mod affected;
+mod alter_table;
 pub(crate) mod conform;
 mod copy;
 mod create_table;
@@ -9,7 +10,9 @@ mod delete;
 mod drop;
 mod external;
 mod insert;
+mod keys;
 mod merge;
+mod nulls;
 mod rows;
 mod schema;
 mod set;
@@ -24,6 +27,7 @@ use arrow::array::RecordBatch;
 use datafusion::{common::ParamValues, logical_expr::LogicalPlan};
 
 pub(crate) use self::{
+    alter_table::plan as alter_table,
     copy::plan as copy,
     create_table::plan as create_table,
     delete::plan as delete,
@@ -49,6 +53,7 @@ pub(crate) enum Update {
     Modify(update::Modify),
     Merge(merge::Merge),
     Truncate(truncate::Truncate),
+    AlterTable(alter_table::AlterTable),
     Copy(copy::Copy),
     CreateView(view::CreateView),
     CreateExternal(external::CreateExternal),
@@ -96,6 +101,7 @@ impl Update {
             Self::Merge(merge) => Some(&merge.input),
             Self::Copy(copy) => Some(&copy.input),
             Self::Truncate(_)
+            | Self::AlterTable(_)
             | Self::CreateView(_)
             | Self::CreateExternal(_)
             | Self::CreateSchema(_)
@@ -147,6 +153,7 @@ impl Update {
             Self::Modify(update) => update.run(running).await,
             Self::Merge(merge) => merge.run(running).await,
             Self::Truncate(truncate) => truncate.run(running).await,
+            Self::AlterTable(alter) => alter.run(running).await,
             Self::Copy(copy) => copy.run(running).await,
             Self::CreateView(create) => create.run(running).await,
             Self::CreateExternal(create) => create.run(running).await,

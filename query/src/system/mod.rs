@@ -4,6 +4,7 @@ mod bucket_errors;
 mod buckets;
 mod cache;
 mod columns;
+mod constraints;
 mod datasets;
 mod files;
 mod queries;
@@ -23,11 +24,12 @@ use self::table::{Source, SystemTable};
 use crate::{Error, Result, Session, suggest};
 
 /// The names of all tables.
-pub(crate) const TABLES: [&str; 11] = [
+pub(crate) const TABLES: [&str; 12] = [
     "bucket_errors",
     "buckets",
     "cache",
     "columns",
+    "constraints",
     "datasets",
     "files",
     "queries",
@@ -44,6 +46,7 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "buckets" => buckets::SOURCE,
         "cache" => cache::SOURCE,
         "columns" => columns::SOURCE,
+        "constraints" => constraints::SOURCE,
         "datasets" => datasets::SOURCE,
         "files" => files::SOURCE,
         "queries" => queries::SOURCE,

@@ -1,6 +1,7 @@
 //! The engine end to end, over buckets in memory and on disk, without a network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alter;
 mod compact;
 mod ddl;
 mod delete;
