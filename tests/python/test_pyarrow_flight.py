@@ -281,6 +281,29 @@ def test_key_relations_are_empty(flight: fl.FlightClient, name: str) -> None:
     assert len(got.column_names) == 13
 
 
+def test_declared_keys(flight: fl.FlightClient, table: str) -> None:
+    child = f"{table}_child"
+    for sql in [
+        f"CREATE TABLE {table} (b INT, a INT, PRIMARY KEY (a, b))",
+        f"CREATE TABLE {child} (x INT, y INT, FOREIGN KEY (x, y) REFERENCES {table} ON DELETE CASCADE)",
+        f"ALTER TABLE {table} RENAME COLUMN a TO id",
+    ]:
+        put_update(flight, wire.command("CommandStatementUpdate", field(1, sql)))
+    primary = read(flight, wire.command("CommandGetPrimaryKeys", field(3, table))).to_pylist()
+    assert [(row["column_name"], row["key_name"], row["key_sequence"]) for row in primary] == [
+        ("id", f"{table}_pkey", 1),
+        ("b", f"{table}_pkey", 2),
+    ]
+    exported = read(flight, wire.command("CommandGetExportedKeys", field(3, table)))
+    imported = read(flight, wire.command("CommandGetImportedKeys", field(3, child)))
+    cross = read(flight, wire.command("CommandGetCrossReference", field(3, table), field(6, child)))
+    assert exported.equals(imported) and imported.equals(cross)
+    rows = exported.select(["pk_column_name", "fk_table_name", "fk_column_name", "update_rule", "delete_rule"])
+    assert [tuple(row.values()) for row in rows.to_pylist()] == [("id", child, "x", 3, 0), ("b", child, "y", 3, 0)]
+    put_update(flight, wire.command("CommandStatementUpdate", field(1, f"DROP TABLE {table}")))
+    assert read(flight, wire.command("CommandGetImportedKeys", field(3, child))).num_rows == 0
+
+
 def test_get_tables_carries_schemas(flight: fl.FlightClient, table: str) -> None:
     put(flight, fl.FlightDescriptor.for_path(table), data.small())
     got = read(flight, wire.command("CommandGetTables", field(3, table), field(5, 1))).to_pylist()

@@ -31,6 +31,58 @@ async fn each_command_is_answered_with_the_schema_it_promised() {
 }
 
 #[tokio::test]
+async fn declared_keys_are_told_in_the_order_of_the_specification() {
+    let f = Fixture::new().await;
+    f.query("create schema s").await;
+    f.query("create table s.p (b int, a int, code varchar unique, primary key (a, b))").await;
+    f.query("create table p (a int primary key)").await;
+    f.query(
+        "create table o (x int, y int, code varchar, foreign key (x, y) references s.p on delete cascade on update set default, \
+         constraint by_code foreign key (code) references s.p (code) on delete restrict on update set null)",
+    )
+    .await;
+    let named = |table: &str, schema: Option<&str>| (table.to_owned(), schema.map(str::to_owned));
+    let primary = |(table, db_schema), catalog: Option<&str>| {
+        command(&CommandGetPrimaryKeys { catalog: catalog.map(str::to_owned), db_schema, table })
+    };
+    let in_s = ["skein|s|p|a|p_pkey|1", "skein|s|p|b|p_pkey|2"];
+    assert_eq!(f.read(&primary(named("p", Some("s")), Some("skein"))).await.unwrap(), in_s);
+    let all = f.read(&primary(named("p", None), None)).await.unwrap();
+    assert_eq!(all, [&["skein|public|p|a|p_pkey|1"][..], &in_s[..]].concat());
+    assert!(f.read(&primary(named("p", None), Some("other"))).await.unwrap().is_empty());
+    assert!(f.read(&primary(named("nosuch", None), None)).await.unwrap().is_empty());
+    assert!(
+        f.info(&primary(named("", None), None)).await.is_err()
+            || f.read(&primary(named("", None), None)).await.is_err()
+    );
+
+    let by_code = "skein|s|p|code|skein|public|o|code|1|by_code|p_code_key|2|1";
+    let by_key = ["a|skein|public|o|x|1", "b|skein|public|o|y|2"];
+    let by_key = by_key.map(|columns| format!("skein|s|p|{columns}|o_x_y_fkey|p_pkey|4|0"));
+    let expected = [by_code.to_owned(), by_key[0].clone(), by_key[1].clone()];
+    let (table, db_schema) = named("p", Some("s"));
+    let exported = command(&CommandGetExportedKeys { catalog: None, db_schema, table });
+    assert_eq!(f.read(&exported).await.unwrap(), expected);
+    let imported = command(&CommandGetImportedKeys { table: "o".to_owned(), ..Default::default() });
+    assert_eq!(f.read(&imported).await.unwrap(), expected);
+    let cross = |pk_db_schema: Option<&str>| {
+        let pk_db_schema = pk_db_schema.map(str::to_owned);
+        let (pk_table, fk_table) = ("p".to_owned(), "o".to_owned());
+        command(&CommandGetCrossReference { pk_db_schema, pk_table, fk_table, ..Default::default() })
+    };
+    assert_eq!(f.read(&cross(Some("s"))).await.unwrap(), expected);
+    assert!(f.read(&cross(Some("public"))).await.unwrap().is_empty());
+
+    f.query("alter table s.p rename column code to isbn").await;
+    f.query("alter table s.p drop constraint p_pkey").await;
+    let told = f.read(&imported).await.unwrap();
+    assert_eq!(told[2], "skein|s|p|isbn|skein|public|o|code|1|by_code|p_code_key|2|1");
+    assert!(told[0].contains("|o_x_y_fkey||4|0") || told[0].contains("|o_x_y_fkey|NULL|4|0"), "{told:?}");
+    f.query("drop table s.p").await;
+    assert!(f.read(&imported).await.unwrap().is_empty() && f.read(&exported).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn schemas_and_tables_follow_what_is_created() {
     let f = Fixture::new().await;
     f.query("create schema sales").await;
