@@ -6,13 +6,14 @@ const FILES: [&str; 3] = ["proto/skein/v1/actions.proto", "proto/skein/v1/ingest
 /// Messages that carry a secret: their `Debug` is written by hand.
 const SECRET: [&str; 3] = ["UserCreateRequest", "UserSetPasswordRequest", "TokenCreateResponse"];
 /// Messages that appear as JSON: those of the actions and of ingest.
-const JSON: [&str; 33] = [
+const JSON: [&str; 34] = [
     "DatasetDropRequest",
     "DatasetDropResponse",
     "DatasetResyncRequest",
     "DatasetResyncResponse",
     "DatasetCompactRequest",
     "DatasetCompactResponse",
+    "CompactionProgress",
     "DatasetExpireRequest",
     "DatasetExpireResponse",
     "DatasetVerifyRequest",
@@ -50,6 +51,8 @@ fn main() -> Result<()> {
         config.message_attribute(&path, "#[derive(serde::Serialize, serde::Deserialize)]");
         config.message_attribute(&path, "#[serde(default, deny_unknown_fields)]");
     }
+    let unless_set = "#[serde(skip_serializing_if = \"Option::is_none\")]";
+    config.field_attribute(".skein.v1.DatasetCompactResponse.progress", unless_set);
     config.skip_debug(SECRET.map(|message| format!(".skein.v1.{message}")));
     config.compile_protos(&FILES, &["proto"])
 }

@@ -27,11 +27,11 @@ pub use put_metadata::PutState;
 pub use signed::TicketKey;
 pub use v1::{
     BucketProbeRequest, BucketProbeResponse, CachePinRequest, CachePinResponse, CacheUnpinRequest, CacheUnpinResponse,
-    CommandTicket, DatasetCompactRequest, DatasetCompactResponse, DatasetDropRequest, DatasetDropResponse,
-    DatasetExpireRequest, DatasetExpireResponse, DatasetGcRequest, DatasetGcResponse, DatasetResyncRequest,
-    DatasetResyncResponse, DatasetVerifyRequest, DatasetVerifyResponse, Encoding, Finding, IngestFileCommand,
-    IngestMode, Pin, PreparedPayload, PutMetadata, QueryCancelRequest, QueryCancelResponse, RejectedRow, StatementPart,
-    StatementTicket, TicketPayload, TokenCreateRequest, TokenCreateResponse, TokenRevokeRequest, TokenRevokeResponse,
-    UserCreateRequest, UserCreateResponse, UserDeleteRequest, UserDeleteResponse, UserSetPasswordRequest,
-    UserSetPasswordResponse, ticket_payload::Kind as TicketKind,
+    CommandTicket, CompactionProgress, DatasetCompactRequest, DatasetCompactResponse, DatasetDropRequest,
+    DatasetDropResponse, DatasetExpireRequest, DatasetExpireResponse, DatasetGcRequest, DatasetGcResponse,
+    DatasetResyncRequest, DatasetResyncResponse, DatasetVerifyRequest, DatasetVerifyResponse, Encoding, Finding,
+    IngestFileCommand, IngestMode, Pin, PreparedPayload, PutMetadata, QueryCancelRequest, QueryCancelResponse,
+    RejectedRow, StatementPart, StatementTicket, TicketPayload, TokenCreateRequest, TokenCreateResponse,
+    TokenRevokeRequest, TokenRevokeResponse, UserCreateRequest, UserCreateResponse, UserDeleteRequest,
+    UserDeleteResponse, UserSetPasswordRequest, UserSetPasswordResponse, ticket_payload::Kind as TicketKind,
 };

@@ -25,7 +25,10 @@ mod statement;
 mod suggest;
 mod system;
 
-pub use compact::Compacted;
+pub use compact::{
+    Compacted, CompactionInfo, CompactionOptions, CompactionPolicy, CompactionProgress, CompactionSoFar,
+    CompactionState, CompactionTotals,
+};
 pub use config::EngineConfig;
 pub use engine::Engine;
 pub use error::{Error, Result};

@@ -25,6 +25,9 @@ pub(super) async fn run(
     let retention = Retention { keep_versions: request.keep_versions, keep_age };
     let expired =
         dataset.expire(retention, request.dry_run, &actor).await.map_err(|error| status::from_error(&error))?;
+    if expired.version.is_some() {
+        state.metrics.versions_expired(expired.count);
+    }
     let current = dataset.snapshot(At::Latest).await.map_err(|error| status::from_error(&error))?;
     Ok(DatasetExpireResponse {
         changed: expired.version.is_some(),

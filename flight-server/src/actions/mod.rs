@@ -29,6 +29,10 @@ pub use standard::StandardAction;
 use std::{str::FromStr as _, sync::Arc};
 
 use bytes::Bytes;
+use futures::{
+    StreamExt as _, future,
+    stream::{self, BoxStream},
+};
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
 use skein_flight_sql::Call;
@@ -43,24 +47,22 @@ use crate::{
     status,
 };
 
+/// The bodies of an action's results.
+pub type Bodies = BoxStream<'static, Result<Bytes, Status>>;
+
 /// Runs the action of that name and returns the bodies of its results.
 ///
 /// # Errors
 /// UNIMPLEMENTED for a name that is in no list, PERMISSION_DENIED when the caller may not run it, and those of the action.
-pub async fn run(
-    state: &Arc<State>,
-    caller: &Caller,
-    call: &Call,
-    name: &str,
-    body: &Bytes,
-) -> Result<Vec<Bytes>, Status> {
+pub async fn run(state: &Arc<State>, caller: &Caller, call: &Call, name: &str, body: &Bytes) -> Result<Bodies, Status> {
     if let Some(action) = StandardAction::from_name(name) {
         permit(auth::of_standard_action(action), caller, name)?;
-        return standard::run(state, caller, call, action, body).await;
+        let bodies = standard::run(state, caller, call, action, body).await?;
+        return Ok(stream::iter(bodies.into_iter().map(Ok)).boxed());
     }
     let action = Action::from_str(name).map_err(|error| status::from_error(&error))?;
     permit(auth::of_action(action), caller, name)?;
-    own(state, caller, action, body).await.map(|body| vec![body])
+    own(state, caller, action, body).await
 }
 
 /// Whether an action may change what statements read.
@@ -83,11 +85,11 @@ fn permit(access: ActionAccess, caller: &Caller, name: &str) -> Result<(), Statu
     }
 }
 
-async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -> Result<Bytes, Status> {
+async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -> Result<Bodies, Status> {
     match action {
         Action::DatasetDrop => call(body, |request| dataset_drop::run(state, caller, request)).await,
         Action::DatasetResync => call(body, |request| dataset_resync::run(state, caller, request)).await,
-        Action::DatasetCompact => call(body, |request| dataset_compact::run(state, caller, request)).await,
+        Action::DatasetCompact => dataset_compact::run(state, caller, body).await,
         Action::DatasetExpire => call(body, |request| dataset_expire::run(state, caller, request)).await,
         Action::DatasetVerify => call(body, |request| dataset_verify::run(state, request)).await,
         Action::DatasetGc => call(body, |request| dataset_gc::run(state, request)).await,
@@ -103,7 +105,7 @@ async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -
     }
 }
 
-async fn call<Q, R, F>(body: &[u8], run: impl FnOnce(Q) -> F) -> Result<Bytes, Status>
+async fn call<Q, R, F>(body: &[u8], run: impl FnOnce(Q) -> F) -> Result<Bodies, Status>
 where
     Q: Message + Default + DeserializeOwned,
     R: Message + Serialize,
@@ -111,7 +113,8 @@ where
 {
     let (request, encoding) = body::decode::<Q>(body).map_err(|error| status::from_error(&error))?;
     let response = run(request).await?;
-    body::encode(&response, encoding).map_err(|error| status::from_error(&error))
+    let body = body::encode(&response, encoding).map_err(|error| status::from_error(&error))?;
+    Ok(stream::once(future::ready(Ok(body))).boxed())
 }
 
 /// The dataset that a request names; `public` is the schema when it names none.

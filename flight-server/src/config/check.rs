@@ -1,5 +1,7 @@
 //! Rules that concern more than one key.
 
+use std::time::Duration;
+
 use super::{AuthMode, ConfigError, Loaded};
 
 /// What is wrong with how the keys fit together.
@@ -92,6 +94,16 @@ fn ranges(loaded: &Loaded, found: &mut Found) {
     if config.server.http_listen == Some(config.server.listen) {
         found.push(("server.http_listen", "is the same address as server.listen; give it another port".to_owned()));
     }
+    let keep = &config.maintenance;
+    for (key, wrong, range) in [
+        ("maintenance.interval", keep.interval < Duration::from_millis(10), "must be at least 10ms"),
+        ("maintenance.min_small_files", keep.min_small_files < 2, "must be at least 2"),
+        ("maintenance.deleted_percent", !(1..=100).contains(&keep.deleted_percent), "must be from 1 to 100"),
+    ] {
+        if wrong {
+            found.push((key, range.to_owned()));
+        }
+    }
     if config.query.memory_bytes() < 16 << 20 {
         found.push(("query.memory", "must be at least 16MiB".to_owned()));
     }
@@ -111,6 +123,15 @@ mod tests {
         assert!(text.contains("s.toml:2: server.listen: 0.0.0.0:8815 is reachable from other machines"), "{text}");
         assert!(text.contains("no login") && text.contains("no TLS"), "{text}");
         assert_eq!(errors("[server]\nlisten = \"0.0.0.0:8815\"\nallow_insecure_remote = true\n"), "");
+    }
+
+    #[test]
+    fn maintenance_that_makes_no_sense_is_refused() {
+        let text = errors("[maintenance]\ninterval = \"1ms\"\nmin_small_files = 1\ndeleted_percent = 101\n");
+        for key in ["interval", "min_small_files", "deleted_percent"] {
+            assert!(text.contains(&format!("maintenance.{key}: must be")), "{key}: {text}");
+        }
+        assert_eq!(errors("[maintenance]\ncompact = true\nkeep_age = \"7d\"\nkeep_versions = 10\n"), "");
     }
 
     #[test]

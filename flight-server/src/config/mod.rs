@@ -30,7 +30,8 @@ pub use print::effective;
 pub use reference::reference;
 pub use section::{Key, Section};
 pub use sections::{
-    AuthConfig, CatalogConfig, IngestConfig, QueryConfig, ServerConfig, StorageConfig, TelemetryConfig, TlsConfig,
+    AuthConfig, CatalogConfig, IngestConfig, MaintenanceConfig, QueryConfig, ServerConfig, StorageConfig,
+    TelemetryConfig, TlsConfig,
 };
 pub use skein_model::ByteSize;
 pub use skein_storage::BucketConfig;
@@ -54,6 +55,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// Snapshots and their upkeep.
     pub catalog: CatalogConfig,
+    /// Upkeep in the background.
+    pub maintenance: MaintenanceConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
 }
@@ -82,13 +85,23 @@ impl Config {
     }
 
     /// All sections, in the order of the reference.
-    pub fn sections(&self) -> [&dyn Section; 8] {
-        [&self.server, &self.storage, &self.auth, &self.tls, &self.query, &self.ingest, &self.catalog, &self.telemetry]
+    pub fn sections(&self) -> [&dyn Section; 9] {
+        [
+            &self.server,
+            &self.storage,
+            &self.auth,
+            &self.tls,
+            &self.query,
+            &self.ingest,
+            &self.catalog,
+            &self.maintenance,
+            &self.telemetry,
+        ]
     }
 
     /// The section of that name, to change it.
     fn section_mut(&mut self, name: &str) -> Option<&mut dyn Section> {
-        let all: [&mut dyn Section; 8] = [
+        let all: [&mut dyn Section; 9] = [
             &mut self.server,
             &mut self.storage,
             &mut self.auth,
@@ -96,6 +109,7 @@ impl Config {
             &mut self.query,
             &mut self.ingest,
             &mut self.catalog,
+            &mut self.maintenance,
             &mut self.telemetry,
         ];
         all.into_iter().find(|section| section.name() == name)

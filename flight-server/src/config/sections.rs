@@ -188,6 +188,27 @@ section! {
 }
 
 section! {
+    /// Upkeep of datasets in the background; `system.compactions` shows what it does. `dataset.compact`, `dataset.expire` and
+    /// `dataset.gc` do the same when they are asked.
+    MaintenanceConfig = "maintenance" {
+        /// Compact datasets that have many small files or many deleted rows, one at a time, giving way to queries. The files that
+        /// it replaces stay until their versions are expired and garbage is collected.
+        compact: bool = false,
+        /// How often all datasets are looked at, about.
+        interval: Duration = Duration::from_secs(MINUTE),
+        /// A dataset is compacted when it has so many files that are smaller than half of `ingest.target_file_size`.
+        min_small_files: usize = 32,
+        /// A dataset is compacted when so many of a hundred rows in its files are deleted.
+        deleted_percent: usize = 20,
+        /// Expire versions that were not the newest at any time within this age; about once in 60 intervals. `"off"`: none by age.
+        keep_age: Option<Duration> = None,
+        /// Expire all but so many of the newest versions, as often; with `keep_age`, only such as are older too. `"off"`: none
+        /// by number.
+        keep_versions: Option<usize> = None,
+    }
+}
+
+section! {
     /// Logs and traces.
     TelemetryConfig = "telemetry" {
         /// `"human"` or `"json"` lines, on stderr.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_flight::Action;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _};
 use skein_flight_sql::Call;
 use tonic::Status;
 
@@ -21,5 +21,5 @@ pub(super) async fn answer(
     if actions::may_change(&action.r#type) {
         state.flight_sql.note_change();
     }
-    Ok(stream::iter(bodies.into_iter().map(|body| Ok(arrow_flight::Result { body }))).boxed())
+    Ok(bodies.map_ok(|body| arrow_flight::Result { body }).boxed())
 }

@@ -36,6 +36,7 @@ async fn metrics(extract::State(state): extract::State<Arc<State>>) -> impl Into
         sessions: state.sessions.len(),
         memory: state.engine.memory_reserved() as u64,
         spilled: state.engine.spilled_bytes(),
+        compactions: state.engine.compaction_totals(),
     });
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
 }

@@ -7,6 +7,7 @@ mod http_port;
 mod reflection;
 mod running;
 mod state;
+mod upkeep;
 
 pub use connection::ConnectionInfo;
 pub use drain::{Call, InFlight};

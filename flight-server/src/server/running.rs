@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
-use super::{ServeError, State, connection, drain, http_port, reflection, state};
+use super::{ServeError, State, connection, drain, http_port, reflection, state, upkeep};
 use crate::{
     config::Config,
     layers::{CatchPanic, Gate, Layer, Log, Small},
@@ -29,7 +29,7 @@ const MAX_STREAMS: u32 = 1000;
 /// Room for long tokens and for statements that tools put into headers.
 const MAX_HEADERS: u32 = 64 << 10;
 /// How often idle sessions are looked for, and users that another server created.
-const UPKEEP: Duration = Duration::from_secs(5);
+const SWEEPS: Duration = Duration::from_secs(5);
 
 /// A server that runs, in tasks of its own. Dropping it leaves it running; see [`Running::shutdown`].
 pub struct Running {
@@ -93,7 +93,8 @@ impl Running {
 
         let stop = CancellationToken::new();
         let http_stop = CancellationToken::new();
-        let upkeep = tokio::spawn(upkeep(Arc::clone(&state)));
+        let sweeps = tokio::spawn(sweeps(Arc::clone(&state)));
+        tokio::spawn(upkeep::run(Arc::clone(&state), config.maintenance.clone(), stop.clone()));
         let http =
             http.map(|(listener, _)| tokio::spawn(http_port::serve(listener, Arc::clone(&state), http_stop.clone())));
         let cut = CancellationToken::new();
@@ -107,7 +108,7 @@ impl Running {
             not_ready(&shared, &health).await;
             drain::drain(server, &shared.in_flight, limit, &cut).await;
             http_stop.cancel();
-            upkeep.abort();
+            sweeps.abort();
             if let Some(http) = http {
                 http.await?;
             }
@@ -161,8 +162,8 @@ async fn not_ready(state: &State, health: &HealthReporter) {
     }
 }
 
-async fn upkeep(state: Arc<State>) {
-    let mut tick = tokio::time::interval(UPKEEP);
+async fn sweeps(state: Arc<State>) {
+    let mut tick = tokio::time::interval(SWEEPS);
     loop {
         tick.tick().await;
         state.sessions.sweep(std::time::Instant::now());

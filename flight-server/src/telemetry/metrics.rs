@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use skein_query::CompactionTotals;
 use tonic::Code;
 
 const RPC_TOTAL: &str = "skein_rpc_total";
@@ -20,6 +21,12 @@ const INGESTS_RUNNING: &str = "skein_ingests_running";
 const SESSIONS: &str = "skein_sessions";
 const MEMORY: &str = "skein_query_memory_bytes";
 const SPILLED: &str = "skein_query_spilled_bytes";
+const COMPACTIONS: &str = "skein_compactions_total";
+const COMPACTIONS_RUNNING: &str = "skein_compactions_running";
+const COMPACTED_FILES: &str = "skein_compacted_files_total";
+const COMPACTED_BYTES: &str = "skein_compacted_bytes_total";
+const COMPACTED_ROWS: &str = "skein_compacted_deleted_rows_total";
+const EXPIRED: &str = "skein_expired_versions_total";
 
 /// Upper bounds of the duration buckets, in seconds.
 const SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0];
@@ -39,6 +46,8 @@ pub struct Now {
     pub memory: u64,
     /// Bytes of spilled rows on disk.
     pub spilled: u64,
+    /// Compactions so far.
+    pub compactions: CompactionTotals,
 }
 
 /// The metrics of one server.
@@ -89,7 +98,13 @@ impl Metrics {
             describe_gauge!(SESSIONS, "Open sessions");
             describe_gauge!(MEMORY, "Bytes that queries and temporary tables have reserved");
             describe_gauge!(SPILLED, "Bytes on disk that running queries have spilled");
-            for name in [ROWS_SENT, ROWS_RECEIVED, BYTES_SENT, BYTES_RECEIVED] {
+            describe_counter!(COMPACTIONS, "Compactions that ended, by outcome");
+            describe_gauge!(COMPACTIONS_RUNNING, "Compactions that run now");
+            describe_counter!(COMPACTED_FILES, "Files that compactions have replaced");
+            describe_counter!(COMPACTED_BYTES, "Bytes of the files that compactions have replaced");
+            describe_counter!(COMPACTED_ROWS, "Deleted rows that compactions have left out");
+            describe_counter!(EXPIRED, "Versions that have been expired");
+            for name in [EXPIRED, ROWS_SENT, ROWS_RECEIVED, BYTES_SENT, BYTES_RECEIVED] {
                 counter!(name).absolute(0);
             }
         });
@@ -134,6 +149,11 @@ impl Metrics {
         with_local_recorder(&self.recorder, || counter!(LOGINS, "outcome" => outcome).increment(1));
     }
 
+    /// Versions were expired.
+    pub fn versions_expired(&self, count: u64) {
+        with_local_recorder(&self.recorder, || counter!(EXPIRED).increment(count));
+    }
+
     /// Sets what is counted at the moment of a scrape.
     pub fn set_now(&self, now: Now) {
         let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
@@ -145,9 +165,22 @@ impl Metrics {
                 (SESSIONS, count(now.sessions)),
                 (MEMORY, bytes(now.memory)),
                 (SPILLED, bytes(now.spilled)),
+                (COMPACTIONS_RUNNING, bytes(now.compactions.running)),
             ] {
                 gauge!(name).set(value);
             }
+            let compactions = now.compactions;
+            for (outcome, count) in [
+                ("done", compactions.done),
+                ("nothing", compactions.idle),
+                ("failed", compactions.failed),
+                ("cancelled", compactions.cancelled),
+            ] {
+                counter!(COMPACTIONS, "outcome" => outcome).absolute(count);
+            }
+            counter!(COMPACTED_FILES).absolute(compactions.files);
+            counter!(COMPACTED_BYTES).absolute(compactions.bytes);
+            counter!(COMPACTED_ROWS).absolute(compactions.deleted_rows);
         });
     }
 

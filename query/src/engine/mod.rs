@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     EngineConfig, Error, QueryInfo, Result, Session, SessionInfo,
+    compact::Compactions,
     registry::Registry,
     rules,
     scan::{CacheUse, HotCache, SnapshotCache, SnapshotTable},
@@ -45,6 +46,7 @@ struct Shared {
     /// A session's state starts as a copy of this one, so that function registries are filled once.
     template: SessionState,
     registry: Registry,
+    compactions: Compactions,
     slots: Slots,
     shared_slots: SharedSlots,
     snapshots: SnapshotCache,
@@ -76,6 +78,7 @@ impl Engine {
             budgets,
             template,
             registry: Registry::default(),
+            compactions: Compactions::default(),
             slots,
             shared_slots: SharedSlots::default(),
             snapshots,
@@ -191,6 +194,10 @@ impl Engine {
     /// What a session's state is when it begins.
     pub(crate) fn template(&self) -> &SessionState {
         &self.0.template
+    }
+
+    pub(crate) fn runs_of_compactions(&self) -> &Compactions {
+        &self.0.compactions
     }
 
     pub(crate) fn registry(&self) -> &Registry {

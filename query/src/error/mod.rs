@@ -52,6 +52,9 @@ pub enum Error {
         /// The run's id.
         id: QueryId,
     },
+    /// Work that is no statement was ended before it was done.
+    #[error("it was ended before it was done; nothing was changed")]
+    Stopped,
     /// The statement took longer than it may.
     #[error(
         "statement {id} was ended after {} s, its time limit; ask for less at once, or SET statement_timeout higher (the server's \
@@ -106,7 +109,7 @@ impl Kind for Error {
             Self::Denied(_) => ErrorKind::PermissionDenied,
             Self::Unsupported { .. } => ErrorKind::Unimplemented,
             Self::QueueFull { .. } | Self::Exhausted(_) => ErrorKind::ResourceExhausted,
-            Self::Cancelled { .. } => ErrorKind::Cancelled,
+            Self::Cancelled { .. } | Self::Stopped => ErrorKind::Cancelled,
             Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
             Self::Panicked { .. } => ErrorKind::Internal,
             Self::Catalog(error) => error.kind(),

@@ -124,6 +124,11 @@ impl Registry {
         all
     }
 
+    /// How many run or wait.
+    pub(crate) fn live(&self) -> usize {
+        self.0.lock().live.len()
+    }
+
     /// Tells a live run to stop; false when there is none of this id.
     pub(crate) fn cancel(&self, id: QueryId) -> bool {
         let live = self.0.lock().live.get(&id).cloned();

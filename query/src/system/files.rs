@@ -23,6 +23,7 @@ pub(super) const SOURCE: Source = Source {
         ("bytes", Count, Never),
         ("row_groups", Count, Never),
         ("sha256", Text, Never),
+        ("deleted_rows", Count, Never),
     ],
     read: |session| {
         async {
@@ -42,6 +43,7 @@ pub(super) const SOURCE: Source = Source {
                 count(&rows, |r| r.2.bytes),
                 count(&rows, |r| u64::from(r.2.row_groups)),
                 text(&rows, |r| r.2.sha256.clone()),
+                count(&rows, |r| r.2.rows - r.2.live_rows()),
             ])
         }
         .boxed()

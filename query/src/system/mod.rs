@@ -4,6 +4,7 @@ mod bucket_errors;
 mod buckets;
 mod cache;
 mod columns;
+mod compactions;
 mod constraints;
 mod datasets;
 mod files;
@@ -24,11 +25,12 @@ use self::table::{Source, SystemTable};
 use crate::{Error, Result, Session, suggest};
 
 /// The names of all tables.
-pub(crate) const TABLES: [&str; 12] = [
+pub(crate) const TABLES: [&str; 13] = [
     "bucket_errors",
     "buckets",
     "cache",
     "columns",
+    "compactions",
     "constraints",
     "datasets",
     "files",
@@ -46,6 +48,7 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "buckets" => buckets::SOURCE,
         "cache" => cache::SOURCE,
         "columns" => columns::SOURCE,
+        "compactions" => compactions::SOURCE,
         "constraints" => constraints::SOURCE,
         "datasets" => datasets::SOURCE,
         "files" => files::SOURCE,

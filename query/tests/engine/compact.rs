@@ -1,8 +1,8 @@
 //! Compaction.
 
-use skein_catalog::{Actor, writer::WriterOptions};
+use skein_catalog::{Actor, At, Entry, writer::WriterOptions};
 use skein_model::{ErrorKind, Kind, TableName};
-use skein_query::{Compacted, EngineConfig, Error};
+use skein_query::{Compacted, CompactionOptions, CompactionPolicy, CompactionState, EngineConfig, Error};
 
 use crate::support::{Fixture, config};
 
@@ -78,4 +78,72 @@ async fn a_compaction_brings_no_deleted_rows_back() {
     assert_eq!(fixture.rows("select count(*), count(distinct a) from t").await, [format!("{left}|{left}")]);
     compact(&fixture, "t").await.unwrap();
     assert_eq!(fixture.rows("select count(*), count(distinct a) from t").await, [format!("{left}|{left}")]);
+}
+
+async fn five_inserts(fixture: &Fixture) {
+    fixture.update("create table t (a bigint)").await;
+    for i in 0..5 {
+        fixture.update(&format!("insert into t select v from generate_series({i}00, {i}99) as g(v)")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_shows_how_far_it_is() {
+    let fixture = Fixture::memory().await;
+    five_inserts(&fixture).await;
+    fixture.update("delete from t where a < 50").await;
+    let (name, options) = (TableName::in_default_schema("t").unwrap(), CompactionOptions::default());
+    fixture.engine.compact_with(&name, &Actor::new("keeper"), &options).await.unwrap();
+    let so_far = options.progress.so_far();
+    assert_eq!((so_far.state, so_far.attempt), (CompactionState::Finished, 1));
+    assert_eq!((so_far.files, so_far.files_done, so_far.rows, so_far.rows_done), (5, 5, 450, 450));
+    let listed = "select table_name, principal, background, state, files_done, rows_done, files_after, deleted_rows, version, \
+                  error is null, finished_at >= started_at from system.compactions";
+    assert_eq!(fixture.rows(listed).await, ["t|keeper|false|finished|5|450|1|50|8|true|true"]);
+    let totals = fixture.engine.compaction_totals();
+    assert_eq!((totals.done, totals.running, totals.files, totals.deleted_rows), (1, 0, 5, 50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_is_stopped_leaves_nothing() {
+    let fixture = Fixture::memory().await;
+    five_inserts(&fixture).await;
+    let objects = async || fixture.engine.catalog().buckets().default_bucket().list("tables").await.unwrap().len();
+    let before = objects().await;
+    for background in [false, true] {
+        let options = CompactionOptions { background, ..CompactionOptions::default() };
+        options.stop.cancel();
+        let name = TableName::in_default_schema("t").unwrap();
+        let error = fixture.engine.compact_with(&name, &Actor::new("keeper"), &options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+        assert_eq!(objects().await, before);
+    }
+    let listed = "select state, version is null, attempt from system.compactions";
+    assert_eq!(fixture.rows(listed).await, ["cancelled|true|1"; 2]);
+    assert_eq!(fixture.rows("select count(*), count(distinct a) from t").await, ["500|500"]);
+    assert_eq!(fixture.engine.compaction_totals().cancelled, 2);
+    assert_eq!(compact(&fixture, "t").await.unwrap().files_before, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_is_worth_it_from_so_many_small_files_or_deleted_rows_on() {
+    let fixture = Fixture::memory().await;
+    five_inserts(&fixture).await;
+    let name = TableName::in_default_schema("t").unwrap();
+    let pressure = async |min_small_files, deleted_percent| {
+        let Entry::Dataset(dataset) = fixture.engine.catalog().resolve(&name).await.unwrap() else { panic!() };
+        let snapshot = dataset.snapshot(At::Latest).await.unwrap();
+        let policy = CompactionPolicy { min_small_files, deleted_percent };
+        policy.pressure(&snapshot, fixture.engine.config().writer.target_file_bytes)
+    };
+    assert_eq!((pressure(6, 1).await, pressure(5, 1).await, pressure(2, 1).await), (None, Some(1000), Some(2500)));
+    fixture.update("delete from t where a < 100").await;
+    // A file without any row has left.
+    assert_eq!((pressure(5, 1).await, pressure(4, 1).await), (None, Some(1000)));
+    fixture.update("delete from t where a < 180").await;
+    assert_eq!((pressure(9, 21).await, pressure(9, 20).await, pressure(9, 5).await), (None, Some(1000), Some(4000)));
+    compact(&fixture, "t").await.unwrap();
+    assert_eq!(pressure(2, 1).await, None);
+    fixture.update("truncate table t").await;
+    assert_eq!(pressure(2, 1).await, None);
 }

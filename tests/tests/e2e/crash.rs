@@ -39,6 +39,20 @@ const SHARED: &str = "shared";
 /// So many kills apart, what the dead left behind is collected.
 const COLLECT_EVERY: u64 = 8;
 
+/// Tables are compacted and old versions expired while they are written to.
+const UPKEEP: [&str; 10] = [
+    "--set",
+    "maintenance.compact=true",
+    "--set",
+    "maintenance.interval=30ms",
+    "--set",
+    "maintenance.min_small_files=6",
+    "--set",
+    "maintenance.deleted_percent=40",
+    "--set",
+    "maintenance.keep_versions=8",
+];
+
 /// What a table holds: by the number of a change the rows that it brought.
 type Rows = BTreeMap<i64, i64>;
 
@@ -410,7 +424,7 @@ async fn killed_at_any_moment_it_keeps_what_it_acknowledged() {
     let (data, clock) = (folder.path().join("data"), ManualClock::new(Utc::now()));
     let (mut random, mut model) = (Random(seed), Model::default());
     for kill in 1..=kills {
-        let server = Process::serve(&data, &[], &[]);
+        let server = Process::serve(&data, &UPKEEP, &[]);
         model.check(&connect(&server).await).await;
         write_and_kill(&data, server, &mut model, &mut random, kill).await;
         if kill % COLLECT_EVERY == 0 {

@@ -26,5 +26,6 @@ mod slt;
 mod tickets;
 mod tls;
 mod transactions;
+mod upkeep;
 mod vanish;
 mod writers;

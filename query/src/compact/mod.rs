@@ -1,6 +1,16 @@
 //! Compaction: small files become large ones, and rows that were deleted are gone from them for good.
 
-use std::sync::Arc;
+mod policy;
+mod progress;
+
+pub use policy::CompactionPolicy;
+pub(crate) use progress::Compactions;
+pub use progress::{CompactionInfo, CompactionProgress, CompactionSoFar, CompactionState, CompactionTotals};
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arrow::array::RecordBatch;
 use datafusion::{
@@ -13,11 +23,26 @@ use skein_catalog::{
     writer::{DatasetWriter, remove_files},
 };
 use skein_model::{ErrorKind, Kind, TableName, Version};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, Error, Result, scan::SnapshotTable, statement::conform};
 
 /// How often a compaction is begun anew when rows of its files are deleted meanwhile.
 const ATTEMPTS: u32 = 3;
+
+/// Longest pause between two batches of a compaction that gives way.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How a compaction is run.
+#[derive(Debug, Clone, Default)]
+pub struct CompactionOptions {
+    /// Nobody asked for it, so it gives way: while statements run or wait, it rests for as long as it works.
+    pub background: bool,
+    /// Ends it: what it has written is removed.
+    pub stop: CancellationToken,
+    /// Shows how far it is.
+    pub progress: CompactionProgress,
+}
 
 /// What a compaction did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,14 +64,27 @@ pub struct Compacted {
 }
 
 impl Engine {
+    /// As [`Engine::compact_with`], for whoever just waits for it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn compact(&self, name: &TableName, actor: &Actor) -> Result<Compacted> {
+        self.compact_with(name, actor, &CompactionOptions::default()).await
+    }
+
     /// Writes files of a dataset anew that are small or have deleted rows: their rows in their order, in files and row
     /// groups of the configured size. The new files are read back and compared row by row before they are committed.
     /// Readers and appends go on meanwhile.
     ///
     /// # Errors
     /// `Conflict` when rows of the same files were deleted meanwhile, several times over: then nothing has changed.
-    /// `Corrupt` when what was written is not what is read back.
-    pub async fn compact(&self, name: &TableName, actor: &Actor) -> Result<Compacted> {
+    /// `Corrupt` when what was written is not what is read back. `Cancelled` when it was stopped.
+    pub async fn compact_with(
+        &self,
+        name: &TableName,
+        actor: &Actor,
+        options: &CompactionOptions,
+    ) -> Result<Compacted> {
         let dataset = match self.catalog().resolve(name).await? {
             Entry::Dataset(dataset) => dataset,
             other => {
@@ -54,26 +92,52 @@ impl Engine {
                 return Err(Error::Invalid(format!("'{name}' is a {kind}, which has no files of its own to compact")));
             }
         };
+        let running = self.runs_of_compactions().begin(name, &actor.principal, options.background, &options.progress);
+        let outcome = self.compact_until_settled(&dataset, actor, options).await;
+        running.ended(&outcome);
+        outcome
+    }
+
+    /// Compactions that run, and the last 200 that ended, newest first.
+    pub fn compactions(&self) -> Vec<CompactionInfo> {
+        self.runs_of_compactions().list()
+    }
+
+    /// What all compactions since the start amount to.
+    pub fn compaction_totals(&self) -> CompactionTotals {
+        self.runs_of_compactions().totals()
+    }
+
+    async fn compact_until_settled(
+        &self,
+        dataset: &Dataset,
+        actor: &Actor,
+        options: &CompactionOptions,
+    ) -> Result<Compacted> {
         for _ in 1..ATTEMPTS {
-            match self.compact_once(&dataset, actor).await {
+            match self.compact_once(dataset, actor, options).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     tracing::info!(dataset = %dataset.id(), %error, "compaction begins anew");
                 }
                 outcome => return outcome,
             }
         }
-        self.compact_once(&dataset, actor).await
+        self.compact_once(dataset, actor, options).await
     }
 
-    async fn compact_once(&self, dataset: &Dataset, actor: &Actor) -> Result<Compacted> {
+    async fn compact_once(&self, dataset: &Dataset, actor: &Actor, options: &CompactionOptions) -> Result<Compacted> {
+        options.progress.begin();
         let snapshot = dataset.snapshot(At::Latest).await?;
         let chosen = choose(&snapshot, self.config().writer.target_file_bytes);
         if chosen.is_empty() {
             return Ok(Compacted::default());
         }
+        options.progress.writing(chosen.iter().map(|file| file.live_rows()));
+        let mut pace = Pace::new(self, options);
         let table = SnapshotTable::new(dataset.clone(), &snapshot, self.snapshots())?;
-        let (added, digest) = self.rewrite(&table, &snapshot, &chosen).await?;
-        if let Err(error) = self.check(&table, &added, digest).await {
+        let (added, digest) = self.rewrite(&table, &snapshot, &chosen, &mut pace).await?;
+        options.progress.enter(CompactionState::Checking);
+        if let Err(error) = self.check(&table, &added, digest, &mut pace).await {
             remove_files(dataset, &added).await;
             return Err(error);
         }
@@ -94,6 +158,7 @@ impl Engine {
             read_version: Some(snapshot.version),
             ..Change::append(Vec::new())
         };
+        options.progress.enter(CompactionState::Committing);
         match dataset.commit(change, actor).await {
             Ok(committed) => {
                 compacted.version = Some(committed.version);
@@ -114,6 +179,7 @@ impl Engine {
         table: &SnapshotTable,
         snapshot: &Snapshot,
         files: &[Arc<DataFile>],
+        pace: &mut Pace<'_>,
     ) -> Result<(Vec<DataFile>, Digest)> {
         let schema = snapshot.schema.clone();
         let mut writer = DatasetWriter::new(table.dataset(), schema.clone(), self.config().writer.clone());
@@ -123,6 +189,7 @@ impl Engine {
             while let Some(batch) = rows.next().await {
                 let batch = batch?;
                 digest.add(&batch)?;
+                pace.step(batch.num_rows()).await?;
                 writer.write(conform::to_stored(&batch, &schema)?).await?;
             }
             Ok::<(), Error>(())
@@ -137,13 +204,21 @@ impl Engine {
     }
 
     /// Reads the new files back.
-    async fn check(&self, table: &SnapshotTable, files: &[DataFile], written: Digest) -> Result<()> {
+    async fn check(
+        &self,
+        table: &SnapshotTable,
+        files: &[DataFile],
+        written: Digest,
+        pace: &mut Pace<'_>,
+    ) -> Result<()> {
         let files: Vec<_> = files.iter().cloned().map(Arc::new).collect();
         let mut found = Digest::default();
         if !files.is_empty() {
             let mut rows = self.read(table, &files).await?;
             while let Some(batch) = rows.next().await {
-                found.add(&batch?)?;
+                let batch = batch?;
+                found.add(&batch)?;
+                pace.step(batch.num_rows()).await?;
             }
         }
         if found == written {
@@ -168,12 +243,42 @@ impl Engine {
 /// The files to write anew: those with deleted rows, and those of less than half the size they could have, if there are
 /// several.
 fn choose(snapshot: &Snapshot, target: u64) -> Vec<Arc<DataFile>> {
-    let is_small = |file: &DataFile| file.bytes < target / 2;
-    let chosen = snapshot.files.iter().filter(|file| file.deletes.is_some() || is_small(file));
+    let chosen = snapshot.files.iter().filter(|file| file.deletes.is_some() || policy::is_small(file, target));
     let chosen: Vec<_> = chosen.map(Arc::clone).collect();
     match chosen.as_slice() {
         [only] if only.deletes.is_none() => Vec::new(),
         _ => chosen,
+    }
+}
+
+/// Stops and slows a compaction down between two batches.
+struct Pace<'a> {
+    engine: &'a Engine,
+    options: &'a CompactionOptions,
+    /// Since when it has worked.
+    since: Instant,
+}
+
+impl<'a> Pace<'a> {
+    fn new(engine: &'a Engine, options: &'a CompactionOptions) -> Self {
+        Self { engine, options, since: Instant::now() }
+    }
+
+    async fn step(&mut self, rows: usize) -> Result<()> {
+        self.options.progress.add(rows as u64);
+        if self.options.background && self.engine.registry().live() > 0 {
+            let pause = tokio::time::sleep(self.since.elapsed().min(LONGEST_PAUSE));
+            // Whoever ends it does not wait for the pause.
+            tokio::select! {
+                () = pause => {}
+                () = self.options.stop.cancelled() => {}
+            }
+        }
+        self.since = Instant::now();
+        match self.options.stop.is_cancelled() {
+            true => Err(Error::Stopped),
+            false => Ok(()),
+        }
     }
 }
 

@@ -1,0 +1,177 @@
+//! Upkeep of datasets that nobody has to ask for: compaction, and the end of old versions.
+//!
+//! Several servers over the same buckets may all do it. Their commits are checked like all others, so the worst that comes of it is
+//! work done twice.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use skein_catalog::{Actor, At, Dataset, Entry, Retention};
+use skein_model::DatasetId;
+use skein_query::{CompactionOptions, CompactionPolicy};
+use tokio_util::sync::CancellationToken;
+
+use super::State;
+use crate::config::MaintenanceConfig;
+
+/// Old versions are looked for in one round of so many: each time it is a version of its own that says so.
+const EXPIRES_EVERY: u64 = 60;
+/// Longest pause after failures, unless rounds are rarer still.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// Looks after all datasets until `stop`.
+pub(super) async fn run(state: Arc<State>, config: MaintenanceConfig, stop: CancellationToken) {
+    if !config.compact && retention(&config).is_none() {
+        return;
+    }
+    let mut keeper = Keeper { state, config, stop, round: 0, failures: HashMap::new() };
+    loop {
+        // Not all servers at the same moment.
+        let pause = keeper.config.interval.mul_f64(rand::random_range(0.75..1.25));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = keeper.stop.cancelled() => return,
+        }
+        keeper.round().await;
+    }
+}
+
+/// Which versions stay; `None`: all.
+fn retention(config: &MaintenanceConfig) -> Option<Retention> {
+    let keep_versions = config.keep_versions.map(|keep| keep as u64);
+    let retention = Retention { keep_versions, keep_age: config.keep_age };
+    (retention != Retention::default()).then_some(retention)
+}
+
+struct Keeper {
+    state: Arc<State>,
+    config: MaintenanceConfig,
+    stop: CancellationToken,
+    round: u64,
+    /// How often in a row a dataset's compaction has failed, and until when it is left alone.
+    failures: HashMap<DatasetId, (u32, Instant)>,
+}
+
+impl Keeper {
+    /// Looks at every dataset, and compacts those that are worth it, one after the other.
+    async fn round(&mut self) {
+        let expires = retention(&self.config).filter(|_| self.round.is_multiple_of(EXPIRES_EVERY));
+        self.round += 1;
+        let entries = match self.state.catalog.entries().await {
+            Ok(entries) => entries,
+            Err(error) => return tracing::warn!(%error, "datasets cannot be looked after"),
+        };
+        let datasets = entries.into_iter().filter_map(|(_, entry)| match entry {
+            Entry::Dataset(dataset) if dataset.bucket().writable().is_ok() => Some(dataset),
+            _ => None,
+        });
+        let mut worth = Vec::new();
+        for dataset in datasets {
+            if self.stop.is_cancelled() {
+                return;
+            }
+            if let Some(retention) = expires {
+                self.expire(&dataset, retention).await;
+            }
+            if let Some(pressure) = self.pressure(&dataset).await {
+                worth.push((pressure, dataset));
+            }
+        }
+        worth.sort_by_key(|(pressure, _)| std::cmp::Reverse(*pressure));
+        for (_, dataset) in worth {
+            if self.stop.is_cancelled() {
+                return;
+            }
+            self.compact(&dataset).await;
+        }
+    }
+
+    /// How much a dataset asks for a compaction.
+    async fn pressure(&self, dataset: &Dataset) -> Option<u64> {
+        let rests = self.failures.get(&dataset.id()).is_some_and(|(_, until)| *until > Instant::now());
+        if !self.config.compact || rests {
+            return None;
+        }
+        // One that cannot be read is in the log whenever somebody tries to; here it would be there every round.
+        let snapshot = dataset.snapshot(At::Latest).await.ok()?;
+        let policy = CompactionPolicy {
+            min_small_files: self.config.min_small_files as u64,
+            deleted_percent: self.config.deleted_percent as u64,
+        };
+        policy.pressure(&snapshot, self.state.engine.config().writer.target_file_bytes)
+    }
+
+    async fn compact(&mut self, dataset: &Dataset) {
+        // A drain waits for it to clean up; it ends at the next batch.
+        let _call = self.state.in_flight.begin();
+        let options = CompactionOptions { background: true, stop: self.stop.clone(), ..CompactionOptions::default() };
+        let actor = keeper("many small files or deleted rows");
+        match self.state.engine.compact_with(dataset.name(), &actor, &options).await {
+            Ok(done) => {
+                self.failures.remove(&dataset.id());
+                self.state.flight_sql.note_change();
+                tracing::info!(
+                    table = %dataset.name(), version = done.version, files = done.files_before, into = done.files_after,
+                    deleted_rows = done.deleted_rows, "compacted"
+                );
+            }
+            Err(_) if self.stop.is_cancelled() => {}
+            Err(error) => {
+                let failures = self.failures.get(&dataset.id()).map_or(1, |(failures, _)| failures.saturating_add(1));
+                let pause = pause(self.config.interval, failures);
+                self.failures.insert(dataset.id(), (failures, Instant::now() + pause));
+                tracing::warn!(table = %dataset.name(), %error, pause_s = pause.as_secs(), "compaction failed; it is tried again");
+            }
+        }
+    }
+
+    async fn expire(&self, dataset: &Dataset, retention: Retention) {
+        match dataset.expire(retention, false, &keeper("maintenance.keep_age, maintenance.keep_versions")).await {
+            Ok(expired) if expired.count > 0 => {
+                self.state.flight_sql.note_change();
+                self.state.metrics.versions_expired(expired.count);
+                tracing::info!(table = %dataset.name(), oldest = expired.oldest, versions = expired.count, "expired");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(table = %dataset.name(), %error, "old versions could not be expired"),
+        }
+    }
+}
+
+/// Who is named in the log.
+fn keeper(reason: &str) -> Actor {
+    Actor { principal: "maintenance".to_owned(), reason: Some(reason.to_owned()) }
+}
+
+/// How long a dataset is left alone after so many failures.
+fn pause(interval: Duration, failures: u32) -> Duration {
+    let doubled = interval.saturating_mul(1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX));
+    doubled.min(LONGEST_PAUSE.max(interval))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_an_hour() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(pause(minute, 1), 2 * minute);
+        assert_eq!(pause(minute, 3), 8 * minute);
+        for failures in [7, 31, u32::MAX] {
+            assert_eq!(pause(minute, failures), 60 * minute);
+        }
+        assert_eq!(pause(200 * minute, 5), 200 * minute, "never more often than rounds are");
+    }
+
+    #[test]
+    fn nothing_expires_unless_it_is_said() {
+        let config = MaintenanceConfig::default();
+        assert_eq!((retention(&config), config.compact), (None, false));
+        let config = MaintenanceConfig { keep_versions: Some(3), ..config };
+        assert_eq!(retention(&config), Some(Retention { keep_versions: Some(3), keep_age: None }));
+    }
+}
