@@ -22,6 +22,11 @@ pub fn descriptor(bytes: &[u8]) {
     }
 }
 
+/// A Substrait plan.
+pub fn substrait(bytes: &[u8]) {
+    skein_query::fuzz::substrait(bytes);
+}
+
 /// What a ticket says about the versions to read.
 pub fn pins(ticket: &TicketPayload) {
     if let Some(TicketKind::Statement(statement)) = &ticket.kind {

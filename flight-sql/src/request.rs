@@ -11,10 +11,12 @@ use arrow_flight::{
     sql::{
         Any, Command, CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
         CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTables, CommandGetXdbcTypeInfo, CommandStatementIngest,
+        SubstraitPlan,
     },
 };
 use bytes::Bytes;
 use prost::Message as _;
+use skein_query::{Source, check_substrait_version};
 
 use crate::{Error, Result};
 
@@ -25,7 +27,7 @@ const SQL_PREFIX: &str = "type.googleapis.com/arrow.flight.protocol.sql.";
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
     /// A statement.
-    Sql(String),
+    Statement(Source),
     /// A prepared statement, by its handle.
     Prepared(Bytes),
     /// A table, by the parts of its name.
@@ -57,7 +59,7 @@ pub(crate) enum Metadata {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Put {
     /// An update.
-    Update(String),
+    Update(Source),
     /// A prepared update, by its handle.
     PreparedUpdate(Bytes),
     /// Parameters for a prepared statement, by its handle.
@@ -97,7 +99,11 @@ impl Request {
     fn of_command(command: Command, bytes: &Bytes) -> Result<Self> {
         let metadata = match command {
             Command::CommandStatementQuery(query) => {
-                let request = Self::Sql(query.query);
+                let request = Self::Statement(Source::from(query.query.as_str()));
+                return Ok(within(query.transaction_id, request, Self::Within));
+            }
+            Command::CommandStatementSubstraitPlan(query) => {
+                let request = Self::Statement(substrait(query.plan)?);
                 return Ok(within(query.transaction_id, request, Self::Within));
             }
             Command::CommandPreparedStatementQuery(query) => {
@@ -133,7 +139,7 @@ impl Request {
         if text.starts_with('{') {
             return Err(Error::invalid(format!("the {what} is JSON, which nothing can be read from; {expected}")));
         }
-        if is_sql(text) { Ok(Self::Sql(text.to_owned())) } else { Ok(Self::Table(vec![text.to_owned()])) }
+        if is_sql(text) { Ok(Self::Statement(Source::from(text))) } else { Ok(Self::Table(vec![text.to_owned()])) }
     }
 }
 
@@ -153,7 +159,12 @@ impl Put {
             .ok_or_else(|| Error::invalid("the descriptor's command is not a Flight SQL command"))?;
         match decode_command(any)? {
             Command::CommandStatementUpdate(update) => {
-                Ok(within(update.transaction_id, Self::Update(update.query), Self::Within))
+                let put = Self::Update(Source::from(update.query.as_str()));
+                Ok(within(update.transaction_id, put, Self::Within))
+            }
+            Command::CommandStatementSubstraitPlan(update) => {
+                let put = Self::Update(substrait(update.plan)?);
+                Ok(within(update.transaction_id, put, Self::Within))
             }
             Command::CommandPreparedStatementUpdate(update) => {
                 Ok(Self::PreparedUpdate(update.prepared_statement_handle))
@@ -168,16 +179,18 @@ impl Put {
     }
 }
 
-/// The actions of Flight SQL that Skein refuses.
-pub(crate) fn unsupported_action(name: &str) -> Option<Error> {
-    let advice = match name {
-        "CreatePreparedSubstraitPlan" => NO_SUBSTRAIT,
-        _ => return None,
-    };
-    Some(Error::Unimplemented { command: format!("the action {name}"), advice })
+/// The statement in a Substrait plan, of a version that is read here.
+///
+/// # Errors
+/// `InvalidInput` without a plan, `Unimplemented` for other versions.
+pub(crate) fn substrait(plan: Option<SubstraitPlan>) -> Result<Source> {
+    let SubstraitPlan { plan, version } = plan.unwrap_or_default();
+    check_substrait_version(&version)?;
+    match plan.is_empty() {
+        true => Err(Error::invalid("the command has no Substrait plan; send a serialised substrait.Plan")),
+        false => Ok(Source::Substrait(plan)),
+    }
 }
-
-const NO_SUBSTRAIT: &str = "send the statement as SQL (CommandStatementQuery, CreatePreparedStatement)";
 
 fn decode_any(bytes: &Bytes) -> Option<Any> {
     Any::decode(bytes.clone()).ok().filter(|any| any.type_url.starts_with(ANY_PREFIX))
@@ -206,14 +219,9 @@ fn decode_command(any: Any) -> Result<Command> {
 /// Says why a command that exists cannot be sent where it was sent.
 fn refuse(command: &Command, rpc: &str, instead: &str) -> Error {
     let name = command.type_url().trim_start_matches(SQL_PREFIX).to_owned();
-    match command {
-        Command::CommandStatementSubstraitPlan(_) | Command::ActionCreatePreparedSubstraitPlanRequest(_) => {
-            Error::Unimplemented { command: name, advice: NO_SUBSTRAIT }
-        }
-        _ if name.starts_with("Action") || name.starts_with("DoPut") => {
-            Error::invalid(format!("{name} is not a command of {rpc}; actions are sent by DoAction"))
-        }
-        _ => Error::invalid(format!("{name} cannot be sent by {rpc}; {instead}")),
+    match name.starts_with("Action") || name.starts_with("DoPut") {
+        true => Error::invalid(format!("{name} is not a command of {rpc}; actions are sent by DoAction")),
+        false => Error::invalid(format!("{name} cannot be sent by {rpc}; {instead}")),
     }
 }
 
@@ -308,15 +316,15 @@ mod tests {
     #[test]
     fn commands_paths_and_text() {
         let query = CommandStatementQuery { query: "select 1".into(), transaction_id: Some(Bytes::new()) };
-        assert_eq!(Request::of_descriptor(&cmd(&query)).unwrap(), Request::Sql("select 1".into()));
+        assert_eq!(Request::of_descriptor(&cmd(&query)).unwrap(), Request::Statement("select 1".into()));
         let query = CommandStatementQuery { transaction_id: Some("t".into()), ..query };
-        let inside = Request::Within("t".into(), Box::new(Request::Sql("select 1".into())));
+        let inside = Request::Within("t".into(), Box::new(Request::Statement("select 1".into())));
         assert_eq!(Request::of_descriptor(&cmd(&query)).unwrap(), inside);
         let path = FlightDescriptor::new_path(vec!["a".into(), "b".into()]);
         assert_eq!(Request::of_descriptor(&path).unwrap(), Request::Table(vec!["a".into(), "b".into()]));
-        assert_eq!(text(" select 1 ").unwrap(), Request::Sql("select 1".into()));
-        assert_eq!(text("SELECT* from t").unwrap(), Request::Sql("SELECT* from t".into()));
-        assert_eq!(text("\n-- hello\nselect 1").unwrap(), Request::Sql("-- hello\nselect 1".into()));
+        assert_eq!(text(" select 1 ").unwrap(), Request::Statement("select 1".into()));
+        assert_eq!(text("SELECT* from t").unwrap(), Request::Statement("SELECT* from t".into()));
+        assert_eq!(text("\n-- hello\nselect 1").unwrap(), Request::Statement("-- hello\nselect 1".into()));
         for name in ["flights", "selection", "my table", "select", "a.b", "🪿"] {
             assert_eq!(text(name).unwrap(), Request::Table(vec![name.into()]), "{name}");
         }
@@ -336,11 +344,11 @@ mod tests {
         assert_eq!(Put::of_descriptor(&cmd(&update)).unwrap(), Put::Update("drop table t".into()));
         assert!(Put::is_sql(&cmd(&update)) && !Put::is_sql(&FlightDescriptor::new_cmd("select 1")));
 
-        let substrait = cmd(&CommandStatementSubstraitPlan { plan: None, transaction_id: None });
-        let error = Request::of_descriptor(&substrait).unwrap_err();
-        assert!(error.to_string().contains("CommandStatementSubstraitPlan"), "{error}");
-        assert_eq!(error.kind(), ErrorKind::Unimplemented);
-        assert_eq!(Put::of_descriptor(&substrait).unwrap_err().kind(), ErrorKind::Unimplemented);
+        let empty = cmd(&CommandStatementSubstraitPlan { plan: None, transaction_id: None });
+        let error = Request::of_descriptor(&empty).unwrap_err();
+        assert!(error.to_string().contains("Substrait"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(Put::of_descriptor(&empty).unwrap_err().kind(), ErrorKind::InvalidInput);
 
         let unknown = Any { type_url: format!("{SQL_PREFIX}CommandGetDreams"), value: Bytes::new() };
         let error = Request::of_descriptor(&FlightDescriptor::new_cmd(unknown.encode_to_vec())).unwrap_err();
@@ -354,16 +362,24 @@ mod tests {
         let bytes = query.as_any().encode_to_vec();
         for cut in 1..bytes.len() {
             assert!(
-                !matches!(Request::of_bytes("command", &Bytes::copy_from_slice(&bytes[..cut])), Ok(Request::Sql(sql)) if sql.contains("type."))
+                !matches!(Request::of_bytes("command", &Bytes::copy_from_slice(&bytes[..cut])), Ok(Request::Statement(Source::Sql(sql))) if sql.contains("type."))
             );
         }
     }
 
     #[test]
-    fn refused_actions_are_named() {
-        let refused = unsupported_action("CreatePreparedSubstraitPlan").unwrap().to_string();
-        assert!(refused.contains("CreatePreparedSubstraitPlan"));
-        assert!(unsupported_action("CreatePreparedStatement").is_none());
+    fn a_substrait_plan_is_a_statement_to_read_and_to_run() {
+        let plan = |version: &str| SubstraitPlan { plan: "a plan".into(), version: version.into() };
+        let command = |version: &str| {
+            cmd(&CommandStatementSubstraitPlan { plan: Some(plan(version)), transaction_id: Some("t".into()) })
+        };
+        let source = Source::Substrait("a plan".into());
+        let read = Request::Within("t".into(), Box::new(Request::Statement(source.clone())));
+        assert_eq!(Request::of_descriptor(&command("0.63.0")).unwrap(), read);
+        let put = Put::Within("t".into(), Box::new(Put::Update(source)));
+        assert_eq!(Put::of_descriptor(&command("")).unwrap(), put);
+        assert_eq!(Request::of_descriptor(&command("9.0.0")).unwrap_err().kind(), ErrorKind::Unimplemented);
+        assert_eq!(Request::of_descriptor(&command("nine")).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use arrow::array::RecordBatch;
-use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, Ticket};
+use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, Ticket, sql::SubstraitPlan};
 use arrow_schema::SchemaRef;
 use futures::{
     StreamExt,
@@ -11,7 +11,7 @@ use futures::{
 };
 use skein_model::{Clock, QueryId, SessionId};
 use skein_proto::{CommandTicket, TicketKey, TicketKind};
-use skein_query::{Engine, Session};
+use skein_query::{Engine, Session, Source};
 
 use crate::{
     ActionCreatePreparedStatementResult, Call, Error, Ingest, Options, PutOutcome, PutStream, Result, ServerFacts,
@@ -97,7 +97,7 @@ impl FlightSql {
     pub async fn flight_info(&self, call: impl Into<Call>, descriptor: &FlightDescriptor) -> Result<FlightInfo> {
         let (session, request) = &self.enter(call.into(), Request::of_descriptor(descriptor)?)?;
         match request {
-            Request::Sql(sql) => self.sql_info(session, descriptor, sql).await,
+            Request::Statement(source) => self.source_info(session, descriptor, source).await,
             Request::Prepared(handle) => self.prepared_info(session, descriptor, handle).await,
             Request::Table(parts) => self.table_info(session, descriptor, parts).await,
             Request::Metadata(command, bytes) => {
@@ -125,7 +125,7 @@ impl FlightSql {
     pub async fn schema(&self, call: impl Into<Call>, descriptor: &FlightDescriptor) -> Result<SchemaRef> {
         let (session, request) = &self.enter(call.into(), Request::of_descriptor(descriptor)?)?;
         match request {
-            Request::Sql(sql) => self.sql_schema(session, sql).await,
+            Request::Statement(source) => self.source_schema(session, source).await,
             Request::Prepared(handle) => self.prepared_schema(session, handle).await,
             Request::Table(parts) => self.table_schema(session, parts).await,
             Request::Metadata(command, _) => Ok(self.metadata.schema(command)),
@@ -147,7 +147,7 @@ impl FlightSql {
         let (session, request) = self.enter(session.clone(), Request::of_bytes("ticket", &ticket.ticket)?)?;
         let session = &session;
         let answer = match request {
-            Request::Sql(sql) => self.open_sql(session, &sql).await,
+            Request::Statement(source) => self.open_source(session, &source).await,
             Request::Prepared(handle) => self.open_prepared(session, &handle).await,
             Request::Table(parts) => self.open_table(session, &parts).await,
             Request::Metadata(command, _) => self.open_metadata(session, session.encoding(), command).await,
@@ -207,7 +207,7 @@ impl FlightSql {
         };
         let session: &Arc<Session> = &call;
         match put {
-            Put::Update(sql) => self.put_update(session, &sql).await,
+            Put::Update(source) => self.put_update(session, &source).await,
             Put::PreparedUpdate(handle) => self.put_prepared_update(session, &handle, upload).await,
             Put::Bind(handle) => self.put_bind(session, &handle, upload).await,
             Put::Ingest(command) => self.put_ingest(session, command, upload).await,
@@ -224,7 +224,19 @@ impl FlightSql {
         call: impl Into<Call>,
         query: &str,
     ) -> Result<ActionCreatePreparedStatementResult> {
-        self.prepare(&call.into(), query).await
+        self.prepare(&call.into(), &Source::from(query)).await
+    }
+
+    /// The action CreatePreparedSubstraitPlan. Its result is that of CreatePreparedStatement.
+    ///
+    /// # Errors
+    /// Those of planning; `InvalidInput` without a plan.
+    pub async fn create_prepared_substrait(
+        &self,
+        call: impl Into<Call>,
+        plan: Option<SubstraitPlan>,
+    ) -> Result<ActionCreatePreparedStatementResult> {
+        self.prepare(&call.into(), &request::substrait(plan)?).await
     }
 
     /// The action ClosePreparedStatement. Closing twice is fine.
@@ -233,12 +245,6 @@ impl FlightSql {
     /// For a handle that is forged or another principal's.
     pub async fn close_prepared(&self, session: &Arc<Session>, handle: &[u8]) -> Result<()> {
         self.forget(session, handle).await
-    }
-
-    /// The other actions of Flight SQL (Substrait): an `Unimplemented` that names the action.
-    /// `None` when `name` is none of them.
-    pub fn unsupported_action(name: &str) -> Option<Error> {
-        request::unsupported_action(name)
     }
 
     /// ListFlights: datasets, views, external and temporary tables as PATH descriptors. `criteria`: empty for all, or a LIKE pattern

@@ -2,23 +2,32 @@
 
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
 use arrow_schema::Schema;
+use bytes::Bytes;
 use prost_types::Timestamp;
 use skein_proto::{Pin, StatementTicket, TicketKey, TicketKind, TicketPayload};
-use skein_query::{Pins, Session};
+use skein_query::{Pins, Session, Source};
 
 use crate::{Call, Error, FlightSql, Result, command::schema_message};
 
 /// Statements up to this length travel in tickets and handles; longer ones stay on the server.
-const INLINE_SQL_BYTES: usize = 256 << 10;
+const INLINE_BYTES: usize = 256 << 10;
 
-/// The text to put into a ticket or a handle.
-pub(crate) fn inline_sql(sql: &str) -> String {
-    if sql.len() <= INLINE_SQL_BYTES { sql.to_owned() } else { String::new() }
+/// What of a statement to put into a ticket or a handle: its text, or its Substrait plan.
+pub(crate) fn inline(source: &Source) -> (String, Bytes) {
+    match source {
+        long if long.size() > INLINE_BYTES => Default::default(),
+        Source::Sql(text) => (text.as_ref().to_owned(), Bytes::new()),
+        Source::Substrait(plan) => (String::new(), plan.clone()),
+    }
 }
 
-/// The text of a ticket or a handle.
-pub(crate) fn required_sql(sql: &str) -> Result<&str> {
-    if sql.is_empty() { Err(Error::StatementGone) } else { Ok(sql) }
+/// The statement in a ticket or a handle.
+pub(crate) fn required(sql: &str, substrait: &Bytes) -> Result<Source> {
+    match (sql.is_empty(), substrait.is_empty()) {
+        (true, true) => Err(Error::StatementGone),
+        (false, _) => Ok(Source::from(sql)),
+        (true, false) => Ok(Source::Substrait(substrait.clone())),
+    }
 }
 
 pub(crate) fn pins_to_proto(pins: &Pins) -> Vec<Pin> {
@@ -127,8 +136,17 @@ mod tests {
 
     #[test]
     fn long_statements_stay_at_home() {
-        assert_eq!(inline_sql("select 1"), "select 1");
-        assert!(matches!(required_sql(&inline_sql(&" ".repeat(INLINE_SQL_BYTES + 1))), Err(Error::StatementGone)));
+        let travels = |source: &Source| {
+            let (sql, substrait) = inline(source);
+            required(&sql, &substrait)
+        };
+        for short in [Source::from("select 1"), Source::Substrait("a plan".into())] {
+            assert_eq!(travels(&short).unwrap(), short);
+        }
+        let long = " ".repeat(INLINE_BYTES + 1);
+        for long in [Source::from(long.as_str()), Source::Substrait(long.into())] {
+            assert!(matches!(travels(&long), Err(Error::StatementGone)));
+        }
     }
 
     #[test]

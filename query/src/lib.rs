@@ -11,6 +11,8 @@ mod config;
 mod engine;
 mod error;
 mod external;
+#[doc(hidden)]
+pub mod fuzz;
 mod keys;
 mod location;
 mod names;
@@ -22,6 +24,7 @@ mod scan;
 mod session;
 mod sql;
 mod statement;
+mod substrait;
 mod suggest;
 mod system;
 
@@ -34,8 +37,9 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use keys::{DeclaredKey, DeclaredReference};
 pub use plain::{plain_field, plain_type};
-pub use plan::{Divisible, Parameter, Part, Pins, Plan, PlanKind, UpdateCount};
+pub use plan::{Divisible, Parameter, Part, Pins, Plan, PlanKind, Source, UpdateCount};
 pub use registry::{Progress, QueryInfo, QueryState, QueryStream, SessionInfo};
 pub use scan::CacheUse;
 pub use session::{Compression, Delivery, Session, TableInfo, TableKind, TableSize, TempMode};
 pub use skein_catalog::{KeyKind, Rule, SavepointId, Transaction, TransactionId};
+pub use substrait::{SUBSTRAIT_NEWEST, SUBSTRAIT_OLDEST, check_substrait_version};

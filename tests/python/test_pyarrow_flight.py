@@ -317,11 +317,6 @@ def test_an_unknown_command_is_named(flight: fl.FlightClient) -> None:
         flight.get_flight_info(wire.command("CommandDoesNotExist"))
 
 
-def test_substrait_says_that_it_is_not_supported(flight: fl.FlightClient) -> None:
-    with pytest.raises(NotImplementedError, match="(?i)substrait"):
-        flight.get_flight_info(wire.command("CommandStatementSubstraitPlan", field(1, b"\x0a\x00")))
-
-
 def test_statement_ingest(flight: fl.FlightClient, table: str) -> None:
     options = field(1, 1) + field(2, 1)  # if absent: create; if there: fail
     ingest = wire.command("CommandStatementIngest", field(1, options), field(2, table))

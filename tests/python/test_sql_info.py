@@ -11,6 +11,8 @@ import adbc_driver_manager.dbapi
 import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
+from datafusion import SessionContext
+from datafusion.substrait import Serde
 from support import wire
 from support.server import Server
 from support.wire import field
@@ -58,14 +60,27 @@ class Asked:
         return self.action("BeginTransaction", wire.any_message("ActionBeginTransactionRequest", b""))
 
     def reads_substrait(self) -> bool:
-        """Whether a plan is looked at, be it a broken one."""
-        try:
-            self.flight.get_flight_info(wire.command("CommandStatementSubstraitPlan", field(1, field(1, b"\xff"))))
-        except NotImplementedError:
-            return False
-        except (pa.ArrowException, fl.FlightError):
-            return True
-        return True
+        """Whether plans are answered, of the versions that are claimed and of no others."""
+        context = SessionContext()
+        context.register_record_batches("claims", [[pa.record_batch({"a": pa.array([], pa.int64())})]])
+        plan = bytes(Serde.serialize_bytes("SELECT a FROM claims WHERE a > 1", context))
+
+        def answers(version: object) -> bool:
+            try:
+                sent = field(1, field(1, plan) + field(2, str(version)))
+                info = self.flight.get_flight_info(wire.command("CommandStatementSubstraitPlan", sent))
+            except NotImplementedError:
+                return False
+            return self.flight.do_get(info.endpoints[0].ticket).read_all().to_pylist() == [{"a": 2}]
+
+        claimed = self.claims()
+        oldest, newest = claimed[6], claimed[7]
+        return answers(oldest) and answers(newest) and not answers("0.1.0") and not answers("99.0.0")
+
+    def claims(self) -> Info:
+        got = self.flight.get_flight_info(wire.command("CommandGetSqlInfo", b""))
+        table = self.flight.do_get(got.endpoints[0].ticket).read_all()
+        return {row["info_name"]: row["value"] for row in table.to_pylist()}
 
 
 @pytest.fixture

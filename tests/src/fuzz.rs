@@ -9,7 +9,7 @@ use skein_proto::{IngestFile, PreparedPayload, PutMetadata, TicketKey, TicketPay
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("ticket", ticket),
     ("prepared", prepared),
     ("action", action),
@@ -20,6 +20,7 @@ pub const TARGETS: [Target; 10] = [
     ("checkpoint", checkpoint),
     ("document", document),
     ("deletes", deletes),
+    ("substrait", substrait),
 ];
 
 const NOW: u64 = 1_700_000_000_000;
@@ -115,4 +116,9 @@ pub fn document(bytes: &[u8]) {
 /// The deleted rows of a data file.
 pub fn deletes(bytes: &[u8]) {
     skein_catalog::fuzz::deletes(bytes);
+}
+
+/// A Substrait plan.
+pub fn substrait(bytes: &[u8]) {
+    skein_flight_sql::fuzz::substrait(bytes);
 }

@@ -1,9 +1,10 @@
-//! `CreatePreparedStatement` and `ClosePreparedStatement`.
+//! `CreatePreparedStatement`, `CreatePreparedSubstraitPlan` and `ClosePreparedStatement`.
 
 use std::sync::Arc;
 
 use arrow_flight::sql::{
-    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any, ProstMessageExt,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedSubstraitPlanRequest, Any, ProstMessageExt,
 };
 use bytes::Bytes;
 use prost::Message as _;
@@ -18,6 +19,15 @@ pub(super) async fn create(state: &Arc<State>, call: &Call, body: &Bytes) -> Res
     let call = state.flight_sql.within(call, &transaction).map_err(|error| status::from_error(&error))?;
     let prepared =
         state.flight_sql.create_prepared(&call, &request.query).await.map_err(|error| status::from_error(&error))?;
+    Ok(vec![prepared.as_any().encode_to_vec().into()])
+}
+
+pub(super) async fn create_substrait(state: &Arc<State>, call: &Call, body: &Bytes) -> Result<Vec<Bytes>, Status> {
+    let request: ActionCreatePreparedSubstraitPlanRequest = unpack(body, "ActionCreatePreparedSubstraitPlanRequest")?;
+    let transaction = request.transaction_id.unwrap_or_default();
+    let call = state.flight_sql.within(call, &transaction).map_err(|error| status::from_error(&error))?;
+    let prepared = state.flight_sql.create_prepared_substrait(&call, request.plan).await;
+    let prepared = prepared.map_err(|error| status::from_error(&error))?;
     Ok(vec![prepared.as_any().encode_to_vec().into()])
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skein_flight_sql::{Call, FlightSql};
-use tonic::{Code, Status};
+use skein_flight_sql::Call;
+use tonic::Status;
 
 use super::{cancel, prepared, renew, session_options, transaction};
-use crate::{rpc::Caller, server::State, status};
+use crate::{rpc::Caller, server::State};
 
 macro_rules! standard_actions {
-    ($($variant:ident, $supported:literal, $description:literal;)+) => {
+    ($($variant:ident, $description:literal;)+) => {
         /// An action that Flight or Flight SQL defines.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum StandardAction {
@@ -18,7 +18,7 @@ macro_rules! standard_actions {
         }
 
         impl StandardAction {
-            /// All of them, also those that are not done here.
+            /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// Its name on the wire.
@@ -30,40 +30,30 @@ macro_rules! standard_actions {
             pub const fn description(self) -> &'static str {
                 match self { $(Self::$variant => $description,)+ }
             }
-
-            /// Whether it is done here.
-            pub const fn supported(self) -> bool {
-                match self { $(Self::$variant => $supported,)+ }
-            }
         }
     };
 }
 
 standard_actions! {
-    CancelFlightInfo, true, "Cancels the query behind a FlightInfo. Request: CancelFlightInfoRequest. Response: CancelFlightInfoResult.";
-    CancelQuery, true, "Cancels the query behind a FlightInfo (Flight SQL's older form). Request: ActionCancelQueryRequest. Response: ActionCancelQueryResult.";
-    SetSessionOptions, true, "Sets options of the session. Request: SetSessionOptionsRequest. Response: SetSessionOptionsResult.";
-    GetSessionOptions, true, "The options of the session. Request: GetSessionOptionsRequest. Response: GetSessionOptionsResult.";
-    CloseSession, true, "Ends the session, with its temporary tables. Request: CloseSessionRequest. Response: CloseSessionResult.";
-    CreatePreparedStatement, true, "Prepares a statement. Request: ActionCreatePreparedStatementRequest. Response: ActionCreatePreparedStatementResult.";
-    ClosePreparedStatement, true, "Forgets a prepared statement. Request: ActionClosePreparedStatementRequest. No response.";
-    RenewFlightEndpoint, true, "Gives an endpoint a new ticket that is valid for longer. Request: RenewFlightEndpointRequest. Response: FlightEndpoint.";
-    CreatePreparedSubstraitPlan, false, "Prepares a Substrait plan.";
-    BeginTransaction, true, "Begins a transaction. Request: ActionBeginTransactionRequest. Response: ActionBeginTransactionResult.";
-    EndTransaction, true, "Commits or rolls back a transaction. Request: ActionEndTransactionRequest. No response.";
-    BeginSavepoint, true, "Sets a savepoint in a transaction. Request: ActionBeginSavepointRequest. Response: ActionBeginSavepointResult.";
-    EndSavepoint, true, "Releases or rolls back to a savepoint. Request: ActionEndSavepointRequest. No response.";
+    CancelFlightInfo, "Cancels the query behind a FlightInfo. Request: CancelFlightInfoRequest. Response: CancelFlightInfoResult.";
+    CancelQuery, "Cancels the query behind a FlightInfo (Flight SQL's older form). Request: ActionCancelQueryRequest. Response: ActionCancelQueryResult.";
+    SetSessionOptions, "Sets options of the session. Request: SetSessionOptionsRequest. Response: SetSessionOptionsResult.";
+    GetSessionOptions, "The options of the session. Request: GetSessionOptionsRequest. Response: GetSessionOptionsResult.";
+    CloseSession, "Ends the session, with its temporary tables. Request: CloseSessionRequest. Response: CloseSessionResult.";
+    CreatePreparedStatement, "Prepares a statement. Request: ActionCreatePreparedStatementRequest. Response: ActionCreatePreparedStatementResult.";
+    ClosePreparedStatement, "Forgets a prepared statement. Request: ActionClosePreparedStatementRequest. No response.";
+    RenewFlightEndpoint, "Gives an endpoint a new ticket that is valid for longer. Request: RenewFlightEndpointRequest. Response: FlightEndpoint.";
+    CreatePreparedSubstraitPlan, "Prepares a Substrait plan. Request: ActionCreatePreparedSubstraitPlanRequest. Response: ActionCreatePreparedStatementResult.";
+    BeginTransaction, "Begins a transaction. Request: ActionBeginTransactionRequest. Response: ActionBeginTransactionResult.";
+    EndTransaction, "Commits or rolls back a transaction. Request: ActionEndTransactionRequest. No response.";
+    BeginSavepoint, "Sets a savepoint in a transaction. Request: ActionBeginSavepointRequest. Response: ActionBeginSavepointResult.";
+    EndSavepoint, "Releases or rolls back to a savepoint. Request: ActionEndSavepointRequest. No response.";
 }
 
 impl StandardAction {
     /// The action of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|action| action.name() == name)
-    }
-
-    /// Those that are done here, as ListActions shows them.
-    pub fn supported_ones() -> impl Iterator<Item = Self> {
-        Self::ALL.iter().copied().filter(|action| action.supported())
     }
 }
 
@@ -87,10 +77,7 @@ pub(super) async fn run(
         StandardAction::EndTransaction => transaction::end(state, caller, body).await,
         StandardAction::BeginSavepoint => transaction::begin_savepoint(state, caller, body),
         StandardAction::EndSavepoint => transaction::end_savepoint(state, caller, body),
-        StandardAction::CreatePreparedSubstraitPlan => Err(match FlightSql::unsupported_action(action.name()) {
-            Some(error) => status::from_error(&error),
-            None => status::new(Code::Unimplemented, format!("{} is not done here", action.name())),
-        }),
+        StandardAction::CreatePreparedSubstraitPlan => prepared::create_substrait(state, call, body).await,
     }
 }
 
@@ -102,6 +89,5 @@ mod tests {
     fn names_are_those_of_the_specification() {
         assert_eq!(StandardAction::from_name("CancelFlightInfo"), Some(StandardAction::CancelFlightInfo));
         assert_eq!(StandardAction::from_name("cancelflightinfo"), None);
-        assert!(StandardAction::supported_ones().all(|action| action != StandardAction::CreatePreparedSubstraitPlan));
     }
 }

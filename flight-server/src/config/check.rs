@@ -91,6 +91,9 @@ fn ranges(loaded: &Loaded, found: &mut Found) {
     if config.server.max_message_size.0 > (2 << 30) - 1 {
         found.push(("server.max_message_size", "must be below 2GiB, the limit of gRPC".to_owned()));
     }
+    if config.server.keepalive_interval.is_some_and(|interval| interval.as_millis() < 100) {
+        found.push(("server.keepalive_interval", "must be at least 100ms, or \"off\"".to_owned()));
+    }
     if config.server.http_listen == Some(config.server.listen) {
         found.push(("server.http_listen", "is the same address as server.listen; give it another port".to_owned()));
     }
@@ -154,6 +157,8 @@ mod tests {
     fn sizes_have_bounds() {
         assert!(errors("[server]\nmax_message_size = \"1KiB\"\n").contains("at least 1MiB"));
         assert!(errors("[server]\nmax_message_size = \"4GiB\"\n").contains("below 2GiB"));
+        assert!(errors("[server]\nkeepalive_interval = \"1ms\"\n").contains("at least 100ms"));
+        assert_eq!(errors("[server]\nkeepalive_interval = \"off\"\n"), "");
         assert!(errors("[server]\nhttp_listen = \"127.0.0.1:8815\"\n").contains("the same address"));
     }
 }

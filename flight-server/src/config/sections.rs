@@ -23,6 +23,9 @@ section! {
         allow_insecure_remote: bool = false,
         /// After SIGTERM: how long running streams may take to finish before they are cut off.
         drain_timeout: Duration = Duration::from_secs(30),
+        /// How often a connection on which nothing comes in is pinged (HTTP/2). Less than the idle timeout of a proxy in between, or the proxy cuts
+        /// off queries that wait or compute for longer; `"off"` for no pings.
+        keepalive_interval: Option<Duration> = Some(Duration::from_secs(30)),
         /// Largest gRPC message that is accepted or sent.
         max_message_size: ByteSize = ByteSize(512 << 20),
         /// A session that has not been used for this long is forgotten, with its temporary tables.

@@ -1,4 +1,4 @@
-//! ListActions: every action, from the one list in `skein-proto` and the standard ones that are answered here.
+//! ListActions: every action, from the one list in `skein-proto` and the standard ones.
 
 use arrow_flight::ActionType;
 use futures::{StreamExt as _, stream};
@@ -12,7 +12,8 @@ pub(super) fn answer() -> Answers<ActionType> {
     let own = Action::ALL
         .iter()
         .map(|action| ActionType { r#type: action.name().to_owned(), description: action.description() });
-    let standard = StandardAction::supported_ones()
+    let standard = StandardAction::ALL
+        .iter()
         .map(|action| ActionType { r#type: action.name().to_owned(), description: action.description().to_owned() });
     stream::iter(own.chain(standard).map(Ok).collect::<Vec<_>>()).boxed()
 }

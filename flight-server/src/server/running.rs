@@ -23,7 +23,6 @@ const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 /// The largest frame HTTP/2 allows, so that big buffers leave in few writes.
 const MAX_FRAME: u32 = (1 << 24) - 1;
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_STREAMS: u32 = 1000;
 /// Room for long tokens and for statements that tools put into headers.
@@ -72,7 +71,7 @@ impl Running {
             .max_frame_size(MAX_FRAME)
             .max_concurrent_streams(MAX_STREAMS)
             .http2_max_header_list_size(MAX_HEADERS)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_interval(config.server.keepalive_interval)
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
         let secure = tls.is_some();
         if let Some(tls) = tls {

@@ -36,7 +36,9 @@ impl FlightSql {
         let (call, request) = &self.enter(call.clone(), Request::of_descriptor(descriptor)?)?;
         let run = match request {
             Request::Wrapped(ticket) => return self.poll_again(call, descriptor, ticket).await,
-            Request::Sql(sql) => Runnable { plan: self.plan(call, sql, &Pins::new()).await?, parameters: None },
+            Request::Statement(source) => {
+                Runnable { plan: self.plan(call, source, &Pins::new()).await?, parameters: None }
+            }
             Request::Prepared(handle) => self.prepared_run(call, handle).await?,
             Request::Table(_) | Request::Metadata(..) | Request::Within(..) => {
                 return Ok(complete(self.flight_info(call, descriptor).await?));

@@ -1,6 +1,6 @@
-//! Prepared statements: CreatePreparedStatement, ClosePreparedStatement, CommandPreparedStatementQuery.
+//! Prepared statements: CreatePreparedStatement, CreatePreparedSubstraitPlan, ClosePreparedStatement, CommandPreparedStatementQuery.
 //!
-//! A handle is stateless: it holds the text and, once bound, the values. The server keeps the plan for a while, and values that are too large to travel.
+//! A handle is stateless: it holds the text or the plan and, once bound, the values. The server keeps the plan for a while, and values that are too large to travel.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use arrow_flight::{FlightDescriptor, FlightInfo, sql::DoPutPreparedStatementResu
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use skein_proto::PreparedPayload;
-use skein_query::{Pins, Plan, PlanKind, Session, plain_type};
+use skein_query::{Pins, Plan, PlanKind, Session, Source, plain_type};
 
 use super::{
     statement::{Runnable, new_id},
@@ -17,15 +17,15 @@ use super::{
 use crate::{
     ActionCreatePreparedStatementResult, Answer, Call, Error, FlightSql, PutOutcome, PutStream, Result,
     statement::{Parameters, Planned, collect},
-    ticket::{inline_sql, required_sql},
+    ticket::{inline, required},
     transactions::id_of,
 };
 
 impl FlightSql {
-    /// CreatePreparedStatement.
-    pub(crate) async fn prepare(&self, session: &Call, sql: &str) -> Result<ActionCreatePreparedStatementResult> {
+    /// CreatePreparedStatement and CreatePreparedSubstraitPlan.
+    pub(crate) async fn prepare(&self, session: &Call, source: &Source) -> Result<ActionCreatePreparedStatementResult> {
         let as_of = self.statements.now();
-        let plan = self.plan(session, sql, &Pins::new()).await?;
+        let plan = self.plan(session, source, &Pins::new()).await?;
         let encoding = session.encoding();
         let is_update = plan.kind() == PlanKind::Update;
         let dataset_schema = match is_update {
@@ -33,11 +33,13 @@ impl FlightSql {
             false => schema_message(&encoding.wire_schema(&plan.schema()))?,
         };
         let parameter_schema = schema_message(&parameter_schema(&plan))?;
+        let (sql, substrait) = inline(source);
         let payload = PreparedPayload {
             expires_unix_ms: self.prepared_expiry_ms(),
             principal: session.principal().name.clone(),
             statement_id: new_id(),
-            sql: inline_sql(sql),
+            sql,
+            substrait,
             transaction: id_of(session),
             ..Default::default()
         };
@@ -125,8 +127,8 @@ impl FlightSql {
         let plan = match kept {
             Some(kept) if self.statements.is_recent(&kept) => return Ok(kept.planned.plan),
             Some(kept) if kept.planned.plan.is_current().await => kept.planned.plan,
-            Some(kept) => self.plan(session, kept.planned.plan.sql(), &Pins::new()).await?,
-            None => self.plan(session, required_sql(&payload.sql)?, &Pins::new()).await?,
+            Some(kept) => self.plan(session, kept.planned.plan.source(), &Pins::new()).await?,
+            None => self.plan(session, &required(&payload.sql, &payload.substrait)?, &Pins::new()).await?,
         };
         let planned = Planned { plan: plan.clone(), session: session.scope() };
         self.statements.keep_prepared(payload.statement_id.clone(), planned, as_of).await;

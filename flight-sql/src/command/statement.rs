@@ -1,4 +1,4 @@
-//! CommandStatementQuery, and the run of any planned statement.
+//! CommandStatementQuery, CommandStatementSubstraitPlan, and the run of any planned statement.
 
 use std::{collections::VecDeque, iter, sync::Arc};
 
@@ -8,14 +8,14 @@ use arrow_schema::SchemaRef;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use skein_model::ErrorKind;
 use skein_proto::{StatementTicket, TicketKind};
-use skein_query::{Part, Pins, Plan, PlanKind, QueryStream, Session};
+use skein_query::{Part, Pins, Plan, PlanKind, QueryStream, Session, Source};
 
 use super::{parts, update};
 use crate::{
     Answer, Call, Error, FlightSql, Result,
     encoding::{Converter, Encoding},
     statement::{Opened, Parameters, Planned, Running, RunningQuery},
-    ticket::{inline_sql, pins_from_proto, pins_to_proto, required_sql},
+    ticket::{inline, pins_from_proto, pins_to_proto, required},
     transactions::id_of,
 };
 
@@ -78,46 +78,46 @@ impl Runnable {
 }
 
 impl FlightSql {
-    /// Plans text.
-    pub(super) async fn plan(&self, session: &Arc<Session>, sql: &str, pins: &Pins) -> Result<Plan> {
-        if sql.len() > self.facts.max_sql_bytes {
+    /// Plans text, or a Substrait plan.
+    pub(super) async fn plan(&self, session: &Arc<Session>, source: &Source, pins: &Pins) -> Result<Plan> {
+        if source.size() > self.facts.max_sql_bytes {
             return Err(Error::invalid(format!(
                 "the statement is {} bytes long; the limit is {}. Load large values by bulk ingest or as parameters",
-                sql.len(),
+                source.size(),
                 self.facts.max_sql_bytes
             )));
         }
         if !pins.is_empty() {
-            return Ok(session.plan(sql, pins).await?);
+            return Ok(session.plan_source(source, pins).await?);
         }
-        if let Some(plan) = self.statements.text(session.scope(), sql).await {
+        if let Some(plan) = self.statements.text(session.scope(), source).await {
             return Ok(plan);
         }
-        let plan = session.plan(sql, pins).await?;
+        let plan = session.plan_source(source, pins).await?;
         self.statements.keep_text(session.scope(), &plan).await;
         Ok(plan)
     }
 
-    /// GetFlightInfo of a statement sent as text.
-    pub(crate) async fn sql_info(
+    /// GetFlightInfo of a statement sent as it is.
+    pub(crate) async fn source_info(
         &self,
         session: &Call,
         descriptor: &FlightDescriptor,
-        sql: &str,
+        source: &Source,
     ) -> Result<FlightInfo> {
-        let plan = self.plan(session, sql, &Pins::new()).await?;
+        let plan = self.plan(session, source, &Pins::new()).await?;
         self.run_info(session, descriptor, Runnable { plan, parameters: None }, true).await
     }
 
-    /// GetSchema of a statement sent as text.
-    pub(crate) async fn sql_schema(&self, session: &Call, sql: &str) -> Result<SchemaRef> {
-        let plan = self.plan(session, sql, &Pins::new()).await?;
+    /// GetSchema of a statement sent as it is.
+    pub(crate) async fn source_schema(&self, session: &Call, source: &Source) -> Result<SchemaRef> {
+        let plan = self.plan(session, source, &Pins::new()).await?;
         Runnable { plan, parameters: None }.wire_schema(session.encoding())
     }
 
-    /// DoGet with the text itself as ticket.
-    pub(crate) async fn open_sql(&self, session: &Call, sql: &str) -> Result<Answer> {
-        let plan = self.plan(session, sql, &Pins::new()).await?;
+    /// DoGet with the statement itself as ticket.
+    pub(crate) async fn open_source(&self, session: &Call, source: &Source) -> Result<Answer> {
+        let plan = self.plan(session, source, &Pins::new()).await?;
         self.run(Runnable { plan, parameters: None }, session.encoding(), &new_id()).await
     }
 
@@ -150,9 +150,11 @@ impl FlightSql {
             Some(parameters) if !run.plan.parameters().is_empty() => self.place_parameters(parameters).await?,
             _ => Default::default(),
         };
+        let (sql, substrait) = inline(run.plan.source());
         let ticket = StatementTicket {
             statement_id: id.clone(),
-            sql: inline_sql(run.plan.sql()),
+            sql,
+            substrait,
             pins: pins_to_proto(run.plan.pins()),
             parameters,
             parameters_id,
@@ -199,7 +201,8 @@ impl FlightSql {
             }
             None => {
                 let inside = self.within(session, &ticket.transaction)?;
-                self.plan(&inside, required_sql(&ticket.sql)?, &pins_from_proto(&ticket.pins)?).await?
+                let source = required(&ticket.sql, &ticket.substrait)?;
+                self.plan(&inside, &source, &pins_from_proto(&ticket.pins)?).await?
             }
         };
         let parameters = self.placed_parameters(&ticket.parameters, &ticket.parameters_id).await?;

@@ -1,4 +1,4 @@
-//! CommandStatementUpdate, CommandPreparedStatementUpdate, and updates that a client sends as if they were queries.
+//! CommandStatementUpdate, CommandStatementSubstraitPlan, CommandPreparedStatementUpdate, and updates that a client sends as if they were queries.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use arrow_flight::sql::DoPutUpdateResult;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use skein_query::{Pins, PlanKind, Session, UpdateCount};
+use skein_query::{Pins, PlanKind, Session, Source, UpdateCount};
 
 use super::{metadata::made, statement::Runnable};
 use crate::{Answer, FlightSql, PutOutcome, PutStream, Result, statement::NoteChange};
@@ -42,9 +42,9 @@ impl FlightSql {
         Ok(affected(count))
     }
 
-    /// DoPut of an update sent as text.
-    pub(crate) async fn put_update(&self, session: &Arc<Session>, sql: &str) -> Result<PutOutcome> {
-        let plan = self.plan(session, sql, &Pins::new()).await?;
+    /// DoPut of an update sent as it is.
+    pub(crate) async fn put_update(&self, session: &Arc<Session>, source: &Source) -> Result<PutOutcome> {
+        let plan = self.plan(session, source, &Pins::new()).await?;
         self.updated(Runnable { plan, parameters: None }).await
     }
 

@@ -11,12 +11,12 @@ use std::{
 
 use moka::future::Cache;
 use skein_model::{ErrorKind, QueryId, SessionId};
-use skein_query::Plan;
+use skein_query::{Plan, Source};
 
 use super::Parameters;
 use crate::{Error, Options, Result};
 
-/// Longest text whose plan is kept: longer ones hold values, and are not sent twice.
+/// Longest statement whose plan is kept: longer ones hold values, and are not sent twice.
 const MAX_TEXT: usize = 16 << 10;
 /// How long a prepared statement's plan serves executions without the catalog being asked whether it is current. What this server changes is seen at once
 /// (`changes`); this bounds how old the snapshots may be that a change by another server replaced.
@@ -52,8 +52,8 @@ pub(crate) struct Statements {
     planned: Cache<String, Planned>,
     /// By the statement id in a handle.
     prepared: Cache<String, Prepared>,
-    /// By the text, for a session that sends the same text again.
-    texts: Cache<(SessionId, Arc<str>), Plan>,
+    /// By the statement, for a session that sends the same one again.
+    texts: Cache<(SessionId, Source), Plan>,
     /// By an id of their own, or by the statement id in a handle.
     parameters: Cache<String, Parameters>,
     /// Tickets of updates that ran.
@@ -115,19 +115,19 @@ impl Statements {
         self.prepared.insert(id, Prepared { planned, as_of }).await;
     }
 
-    /// Keeps the plan of a text, if it can be told later whether it is still good.
+    /// Keeps the plan of a statement, if it can be told later whether it is still good.
     pub(crate) async fn keep_text(&self, session: SessionId, plan: &Plan) {
-        if plan.is_reusable() && plan.sql().len() <= MAX_TEXT {
-            self.texts.insert((session, plan.sql().into()), plan.clone()).await;
+        if plan.is_reusable() && plan.source().size() <= MAX_TEXT {
+            self.texts.insert((session, plan.source().clone()), plan.clone()).await;
         }
     }
 
-    /// The plan of a text, if it is the one that planning would give now.
-    pub(crate) async fn text(&self, session: SessionId, sql: &str) -> Option<Plan> {
-        if sql.len() > MAX_TEXT {
+    /// The plan of a statement, if it is the one that planning would give now.
+    pub(crate) async fn text(&self, session: SessionId, source: &Source) -> Option<Plan> {
+        if source.size() > MAX_TEXT {
             return None;
         }
-        let plan = self.texts.get(&(session, sql.into())).await?;
+        let plan = self.texts.get(&(session, source.clone())).await?;
         plan.is_current().await.then_some(plan)
     }
 

@@ -10,6 +10,7 @@ mod paths;
 mod poll;
 mod prepared;
 mod statements;
+mod substrait;
 mod support;
 mod tickets;
 mod transactions;

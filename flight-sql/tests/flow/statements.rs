@@ -3,7 +3,7 @@
 use arrow_flight::FlightDescriptor;
 use arrow_schema::DataType;
 use futures::StreamExt;
-use skein_flight_sql::{CancelOutcome, FlightSql};
+use skein_flight_sql::CancelOutcome;
 use skein_model::{ErrorKind, Kind};
 
 use crate::support::{Fixture, failed, query, schema_of, ticket};
@@ -108,11 +108,4 @@ async fn a_dropped_stream_leaves_nothing_running() {
     answer.stream.next().await.unwrap().unwrap();
     drop(answer);
     assert_eq!(f.sql.cancel(&f.session, &info).await.unwrap(), CancelOutcome::NotCancellable);
-}
-
-#[tokio::test]
-async fn unsupported_things_are_named() {
-    let error = FlightSql::unsupported_action("CreatePreparedSubstraitPlan").unwrap();
-    assert_eq!(error.kind(), ErrorKind::Unimplemented);
-    assert!(error.to_string().contains("CreatePreparedSubstraitPlan"), "{error}");
 }

@@ -64,12 +64,12 @@ pub(super) fn kind(error: &DataFusionError) -> ErrorKind {
         | DataFusionError::Plan(_)
         | DataFusionError::Configuration(_)
         | DataFusionError::SchemaError(..)
+        | DataFusionError::Substrait(_)
         | DataFusionError::Execution(_) => ErrorKind::InvalidInput,
         DataFusionError::ResourcesExhausted(_) => ErrorKind::ResourceExhausted,
-        DataFusionError::Internal(_)
-        | DataFusionError::ExecutionJoin(_)
-        | DataFusionError::Substrait(_)
-        | DataFusionError::Ffi(_) => ErrorKind::Internal,
+        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Ffi(_) => {
+            ErrorKind::Internal
+        }
         DataFusionError::External(inner) => source(inner.as_ref()),
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => kind(inner),
         DataFusionError::Collection(errors) => errors.first().map_or(ErrorKind::Internal, kind),

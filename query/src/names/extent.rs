@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const MAX_OPERATORS: u64 = 50_000;
 
 /// Refuses a plan that would take minutes to optimise. Until then its parts are shared, so that it can be measured.
-pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
+pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
     let operators = measure(plan, &mut HashMap::new())?;
     if operators > MAX_OPERATORS {
         return Err(Error::Invalid(format!(

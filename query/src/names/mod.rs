@@ -7,5 +7,6 @@ mod information_schema;
 mod reads;
 mod resolver;
 
+pub(crate) use extent::check as check_extent;
 pub(crate) use reads::Reads;
 pub(crate) use resolver::Scope;

@@ -8,6 +8,7 @@ mod optimise;
 mod parameters;
 mod parts;
 mod point;
+mod source;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,6 +30,8 @@ pub(crate) use bulk::Contexts as BulkContexts;
 pub(crate) use execute::open;
 pub(crate) use optimise::optimise;
 pub use parts::{Divisible, Part};
+pub(crate) use source::Sent;
+pub use source::Source;
 
 /// The snapshot version of each dataset that a plan reads.
 pub type Pins = BTreeMap<DatasetId, Version>;
@@ -65,6 +68,8 @@ pub struct Plan(Arc<Planned>);
 
 #[derive(Debug)]
 struct Planned {
+    source: Source,
+    /// The statement, as it is shown.
     sql: Arc<str>,
     session: Arc<Session>,
     core: Arc<Core>,
@@ -115,16 +120,18 @@ impl Plan {
     /// `changes` are those of the session when planning began.
     pub(crate) fn query(
         session: Arc<Session>,
-        sql: &str,
+        sent: impl Into<Sent>,
         logical: LogicalPlan,
         scope: &Scope,
         changes: (u64, u64),
     ) -> Result<Self> {
+        let Sent { source, text: sql } = sent.into();
         let parameters = parameters::of(Some(&logical))?;
         let query = Query::new(logical, scope.core())?;
         let schema = Arc::new(query.optimised.schema().as_arrow().clone());
         Ok(Self(Arc::new(Planned {
-            sql: sql.into(),
+            source,
+            sql,
             session,
             core: scope.core().clone(),
             body: Body::Query(Box::new(query)),
@@ -135,10 +142,12 @@ impl Plan {
         })))
     }
 
-    pub(crate) fn update(session: Arc<Session>, sql: &str, update: Update, scope: &Scope) -> Result<Self> {
+    pub(crate) fn update(session: Arc<Session>, sent: impl Into<Sent>, update: Update, scope: &Scope) -> Result<Self> {
+        let Sent { source, text: sql } = sent.into();
         let parameters = parameters::of(update.input().map(Input::logical))?;
         Ok(Self(Arc::new(Planned {
-            sql: sql.into(),
+            source,
+            sql,
             session,
             core: scope.core().clone(),
             body: Body::Update(Box::new(update)),
@@ -155,8 +164,9 @@ impl Plan {
             Body::Query(query) => Arc::new(query.optimised.schema().as_arrow().clone()),
             Body::Update(_) => self.0.schema.clone(),
         };
-        let Planned { sql, session, core, pins, .. } = self.0.as_ref();
+        let Planned { source, sql, session, core, pins, .. } = self.0.as_ref();
         Self(Arc::new(Planned {
+            source: source.clone(),
             sql: sql.clone(),
             session: session.clone(),
             core: core.clone(),
@@ -187,7 +197,12 @@ impl Plan {
         self.0.made_from.as_ref().is_some_and(|from| from.session != self.0.session.changes())
     }
 
-    /// The statement as it was sent.
+    /// What it was planned from, to plan it again.
+    pub fn source(&self) -> &Source {
+        &self.0.source
+    }
+
+    /// The statement as it is shown: SQL as it was sent.
     pub fn sql(&self) -> &str {
         &self.0.sql
     }

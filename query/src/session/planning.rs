@@ -18,7 +18,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Session;
 use crate::{
-    Error, Pins, Plan, Result,
+    Error, Pins, Plan, Result, Source,
     names::Scope,
     sql::{self, Show},
     statement::{self, Update, definition},
@@ -40,6 +40,17 @@ impl Session {
         }
         // It may take seconds, in which this thread would serve nobody else.
         tokio::task::block_in_place(|| runtime.block_on(self.plan_here(sql, pins)))
+    }
+
+    /// Plans a statement in either form.
+    ///
+    /// # Errors
+    /// As [`Session::plan`] and [`Session::plan_substrait`].
+    pub async fn plan_source(self: &Arc<Self>, source: &Source, pins: &Pins) -> Result<Plan> {
+        match source {
+            Source::Sql(sql) => self.plan(sql, pins).await,
+            Source::Substrait(plan) => self.plan_substrait(plan, pins).await,
+        }
     }
 
     async fn plan_here(self: &Arc<Self>, sql: &str, pins: &Pins) -> Result<Plan> {

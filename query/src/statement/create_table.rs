@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
-    common::TableReference,
-    logical_expr::{DdlStatement, Expr, LogicalPlan},
+    common::{Column, TableReference},
+    logical_expr::{DdlStatement, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder},
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{ColumnOption, CreateTable as Ast, CreateTableOptions, Ident, Statement},
@@ -114,6 +114,38 @@ fn with_defaults(scope: &Scope, schema: SchemaRef, defaults: &[(String, Expr)]) 
         *field = Arc::new(with_column_notes(field, &ColumnNotes { default, ..ColumnNotes::default() }));
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// What becomes of a table that exists already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfExists {
+    Fail,
+    Keep,
+    Replace,
+}
+
+/// A table of a query's rows, in columns of the given types.
+pub(crate) fn of_rows(
+    scope: &Scope,
+    name: &TableReference,
+    rows: LogicalPlan,
+    columns: &Schema,
+    if_exists: IfExists,
+) -> Result<Update> {
+    let value = |(index, field): (usize, &Arc<Field>)| {
+        let value = Expr::Column(Column::from(rows.schema().qualified_field(index)));
+        Ok(value.cast_to(field.data_type(), rows.schema())?.alias(field.name()))
+    };
+    let values = columns.fields().iter().enumerate().map(value).collect::<Result<Vec<_>>>()?;
+    let rows = LogicalPlanBuilder::from(rows).project(values)?.build()?;
+    Ok(Update::CreateTable(CreateTable {
+        target: target(scope, name, false)?,
+        schema: conform::stored_schema(columns)?,
+        keys: Vec::new(),
+        rows: Some(Input::new(scope.core(), rows)?),
+        if_not_exists: if_exists == IfExists::Keep,
+        or_replace: if_exists == IfExists::Replace,
+    }))
 }
 
 fn is_not_null(options: &[datafusion::sql::sqlparser::ast::ColumnOptionDef]) -> bool {

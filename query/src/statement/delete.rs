@@ -1,7 +1,8 @@
 //! `DELETE FROM t [WHERE ...]`.
 
 use datafusion::{
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    common::TableReference,
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder},
     sql::{
         planner::object_name_to_table_reference,
         sqlparser::ast::{Delete as Ast, FromTable, TableFactor, TableWithJoins},
@@ -56,6 +57,37 @@ pub(crate) async fn plan(scope: &Scope, delete: Ast) -> Result<Update> {
         return Err(Error::Invalid("the condition of DELETE looks at one row at a time; use a subquery".to_owned()));
     };
     let located = affected::with_positions(planned.input.as_ref().clone())?;
+    let places = LogicalPlanBuilder::from(located).project(affected::position())?.build()?;
+    Ok(Update::Delete(Delete { target, input: Some(Input::new(scope.core(), places)?) }))
+}
+
+/// A DELETE of the rows that a plan reads from the table: filters over its scan, and nothing else.
+pub(crate) async fn of_rows(scope: &Scope, name: &TableReference, rows: LogicalPlan) -> Result<Update> {
+    let target = affected::target(scope, name, VERB).await?;
+    let mut conditions = Vec::new();
+    let mut rest = &rows;
+    let scan = loop {
+        rest = match rest {
+            LogicalPlan::Filter(filter) => {
+                conditions.push(filter.predicate.clone());
+                filter.input.as_ref()
+            }
+            LogicalPlan::Projection(chosen) if chosen.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) => {
+                chosen.input.as_ref()
+            }
+            LogicalPlan::TableScan(scan) if scope.table_name(&scan.table_name)? == target => break rest.clone(),
+            _ => {
+                return Err(Error::unsupported(
+                    "a delete of rows that are not read from the table itself and filtered",
+                    "filter the table's rows, by subqueries where other tables say which",
+                ));
+            }
+        };
+    };
+    let Some(condition) = conditions.into_iter().rev().reduce(Expr::and) else {
+        return Ok(Update::Delete(Delete { target, input: None }));
+    };
+    let located = affected::with_positions(LogicalPlanBuilder::from(scan).filter(condition)?.build()?)?;
     let places = LogicalPlanBuilder::from(located).project(affected::position())?.build()?;
     Ok(Update::Delete(Delete { target, input: Some(Input::new(scope.core(), places)?) }))
 }

@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
     common::{
-        DFSchema, TableReference, plan_err,
+        Column, DFSchema, ScalarValue, TableReference, plan_err,
         tree_node::{Transformed, TreeNode},
     },
-    logical_expr::{Expr, LogicalPlan, Values, WriteOp, dml::InsertOp},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values, WriteOp, dml::InsertOp},
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{Insert as Ast, Statement},
@@ -59,6 +59,30 @@ pub(crate) async fn plan(scope: &Scope, insert: Ast) -> Result<Update> {
     Ok(Update::Insert(Insert { target, input, overwrite }))
 }
 
+/// An INSERT of a query's rows, whose columns are the table's of the same names. The table's other columns get their
+/// defaults, or nulls.
+pub(crate) async fn of_rows(scope: &Scope, name: &TableReference, rows: LogicalPlan) -> Result<Update> {
+    let target = target(scope, name).await?;
+    let provider = scope.provider(name, At::Latest).await?;
+    let table = provider.schema();
+    if let Some(other) = rows.schema().fields().iter().find(|field| table.field_with_name(field.name()).is_err()) {
+        return Err(Error::NotFound(format!("'{name}' has no column '{}'", other.name())));
+    }
+    let value = |field: &Arc<Field>| {
+        let value = match rows.schema().maybe_index_of_column(&Column::new_unqualified(field.name())) {
+            Some(index) => Expr::Column(Column::from(rows.schema().qualified_field(index))),
+            None => {
+                let default = provider.get_column_default(field.name()).cloned();
+                default.unwrap_or(Expr::Literal(ScalarValue::Null, None))
+            }
+        };
+        Ok(value.cast_to(field.data_type(), rows.schema())?.alias(field.name()))
+    };
+    let columns = table.fields().iter().map(value).collect::<Result<Vec<_>>>()?;
+    let rows = LogicalPlanBuilder::from(rows).project(columns)?.build()?;
+    Ok(Update::Insert(Insert { target, input: Input::new(scope.core(), rows)?, overwrite: false }))
+}
+
 /// DataFusion gives a VALUES list the table's own NOT NULLs, and then complains about its `column1`. As nullable columns
 /// the values reach the writer, whose error names the table's column and the row.
 fn nullable_values(plan: &LogicalPlan) -> Result<LogicalPlan> {
@@ -75,7 +99,8 @@ fn nullable_values(plan: &LogicalPlan) -> Result<LogicalPlan> {
     Ok(rewritten.data)
 }
 
-fn nullable(schema: &DFSchema) -> datafusion::error::Result<DFSchema> {
+/// The same columns, all of which may be null.
+pub(crate) fn nullable(schema: &DFSchema) -> datafusion::error::Result<DFSchema> {
     let fields = schema
         .iter()
         .map(|(qualifier, field)| (qualifier.cloned(), Arc::new(field.as_ref().clone().with_nullable(true))));

@@ -29,17 +29,17 @@ use datafusion::{common::ParamValues, logical_expr::LogicalPlan};
 pub(crate) use self::{
     alter_table::plan as alter_table,
     copy::plan as copy,
-    create_table::plan as create_table,
-    delete::plan as delete,
+    create_table::{IfExists, of_rows as create_from_rows, plan as create_table},
+    delete::{of_rows as delete_rows, plan as delete},
     drop::plan as drop,
     external::plan as create_external,
-    insert::plan as insert,
+    insert::{nullable, of_rows as insert_rows, plan as insert},
     merge::plan as merge,
     schema::create as create_schema,
     set::{plan as set, reset},
     transaction::plan as control,
     truncate::plan as truncate,
-    update::plan as update,
+    update::{of_rows as update_rows, plan as update},
     view::plan as create_view,
 };
 use crate::{Error, Parameter, Result, Session, UpdateCount, plan, registry::Run, session::Core};

@@ -1,10 +1,11 @@
 //! `UPDATE t SET ... [WHERE ...]`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    logical_expr::{LogicalPlan, LogicalPlanBuilder, WriteOp},
+    common::{Column, TableReference},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WriteOp},
     sql::{
         parser::Statement as DfStatement,
         planner::object_name_to_table_reference,
@@ -70,6 +71,31 @@ pub(crate) async fn plan(scope: &Scope, mut update: Ast) -> Result<Update> {
     let located = affected::with_positions(values.input.as_ref().clone())?;
     let columns = values.expr.iter().cloned().chain(affected::position());
     let rows = LogicalPlanBuilder::from(located).project(columns)?.build()?;
+    Ok(Update::Modify(Modify { target, input: Input::new(scope.core(), rows)? }))
+}
+
+/// An UPDATE of the rows of a table's scan that meet a condition; `values` are by the names of their columns.
+pub(crate) async fn of_rows(
+    scope: &Scope,
+    name: &TableReference,
+    rows: LogicalPlan,
+    condition: Option<Expr>,
+    mut values: HashMap<String, Expr>,
+) -> Result<Update> {
+    let target = affected::target(scope, name, VERB).await?;
+    let columns = rows.schema().iter().map(|(qualifier, field)| {
+        let value = match values.remove(field.name()) {
+            Some(value) => value.cast_to(field.data_type(), rows.schema())?,
+            None => Expr::Column(Column::from((qualifier, field))),
+        };
+        Ok(value.alias(field.name()))
+    });
+    let columns = columns.chain(affected::position().map(Ok)).collect::<Result<Vec<_>>>()?;
+    let rows = match condition {
+        Some(condition) => LogicalPlanBuilder::from(rows).filter(condition)?.build()?,
+        None => rows,
+    };
+    let rows = LogicalPlanBuilder::from(affected::with_positions(rows)?).project(columns)?.build()?;
     Ok(Update::Modify(Modify { target, input: Input::new(scope.core(), rows)? }))
 }
 

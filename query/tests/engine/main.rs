@@ -19,6 +19,7 @@ mod refused;
 mod reuse;
 mod scan;
 mod select;
+mod substrait;
 mod support;
 mod temp;
 mod time_travel;

@@ -233,11 +233,9 @@ async fn the_list_of_actions_is_complete_and_every_entry_is_answered() {
 async fn an_action_that_is_not_done_says_which() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    for name in ["CreatePreparedSubstraitPlan", "no.such.action"] {
-        let status = client.raw_action(name, Vec::new()).await.unwrap_err();
-        assert_eq!(status.code(), Code::Unimplemented, "{name}");
-        assert!(status.message().contains(name), "{name}: {}", status.message());
-    }
+    let status = client.raw_action("no.such.action", Vec::new()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert!(status.message().contains("no.such.action"), "{}", status.message());
 }
 
 #[tokio::test]

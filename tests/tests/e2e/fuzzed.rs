@@ -4,11 +4,10 @@ use std::{fs, path::PathBuf};
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use prost::Message as _;
-use serde_json::json;
 use skein_proto::{Pin, PreparedPayload, StatementTicket, TicketKey, TicketKind, TicketPayload, v1};
 use skein_tests::fuzz::TARGETS;
 
-use crate::support::{flight_data, numbers, path_descriptor, statement};
+use crate::support::{flight_data, numbers, path_descriptor, read_plan, statement};
 
 /// Damaged copies for each target.
 const CASES: u32 = 3000;
@@ -48,7 +47,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         message.encode(&mut stream).unwrap();
     }
     let drop = v1::DatasetDropRequest { dataset: "public.t".into(), if_exists: true, ..Default::default() };
-    let ingest = json!({"ingest_file": {"path": ["t"], "options": {"file_name": "t.csv"}}});
+    let ingest = br#"{"ingest_file":{"options":{"file_name":"t.csv"},"path":["t"]}}"#;
     let log = ["log_create.json", "log_append.json", "log_replace.json", "log_collect.json"].map(line).join(&b'\n');
     vec![
         ("ticket", "payload", ticket.encode_to_vec()),
@@ -60,7 +59,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("descriptor", "path", path_descriptor(&["public", "t"]).encode_to_vec()),
         ("descriptor", "statement", statement("select 1").encode_to_vec()),
         ("descriptor", "command", statement("select 1").cmd.to_vec()),
-        ("descriptor", "file", ingest.to_string().into_bytes()),
+        ("descriptor", "file", ingest.to_vec()),
         ("descriptor", "text", b"select 1".to_vec()),
         ("stream", "numbers", stream),
         ("session_options", "zone", b"\x0a\x0f\x0a\x08timezone\x12\x03\x0a\x01Z".to_vec()),
@@ -71,6 +70,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("document", "deleted", golden("document_deleted.json")),
         ("deletes", "vector", golden("deletes.bin")),
         ("checkpoint", "deletes", golden("log_checkpoint_deletes.json")),
+        ("substrait", "read", read_plan("t", "a").encode_to_vec()),
     ]
 }
 

@@ -10,7 +10,7 @@ use arrow_flight::{
     Criteria, FlightDescriptor, IpcMessage,
     sql::{
         ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any, CommandGetTables,
-        CommandPreparedStatementQuery, CommandStatementSubstraitPlan, ProstMessageExt as _,
+        CommandPreparedStatementQuery, ProstMessageExt as _,
     },
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -180,11 +180,6 @@ async fn tables_are_listed_by_the_metadata_command() {
 async fn what_is_not_done_is_named() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    let command = CommandStatementSubstraitPlan::default();
-    let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
-    let status = client.info(descriptor).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
-    assert!(status.message().contains("Substrait"), "{}", status.message());
     for sql in ["alter table t add column b int", "grant select on t to me"] {
         let status = client.update(sql).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented, "{sql}: {status:?}");

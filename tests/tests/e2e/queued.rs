@@ -1,8 +1,12 @@
 //! A query that waits for its turn keeps its connection.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use skein_flight_server::config::Auto;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 use tonic::transport::Endpoint;
 
 use crate::support::{Client, TestServer};
@@ -41,4 +45,53 @@ async fn a_queued_query_answers_pings_until_it_runs() {
     running.abort();
     let batches = answer.await.unwrap().unwrap();
     assert_eq!(crate::support::table(&batches), "42");
+}
+
+/// A proxy for one connection, which it cuts when nothing comes from the server's side for `patience`.
+async fn impatient_proxy(server: SocketAddr, patience: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (near, _) = listener.accept().await.unwrap();
+        let far = TcpStream::connect(server).await.unwrap();
+        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+            (near.into_split(), far.into_split());
+        let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+        let mut bytes = vec![0; 64 << 10];
+        while let Ok(Ok(count @ 1..)) = tokio::time::timeout(patience, from_server.read(&mut bytes)).await {
+            if to_client.write_all(&bytes[..count]).await.is_err() {
+                break;
+            }
+        }
+        up.abort();
+    });
+    address
+}
+
+/// What becomes of a query that is queued behind another for longer than a proxy has patience.
+async fn queued_behind_a_proxy(keepalive: Option<Duration>) -> Result<String, tonic::Status> {
+    let server = TestServer::with(|config| {
+        config.query.max_concurrent = Auto::Set(1);
+        config.server.keepalive_interval = keepalive;
+    })
+    .await;
+    let mut busy = server.client().await;
+    let running =
+        tokio::spawn(async move { busy.rows("select count(*) from generate_series(1, 1000000000000)").await });
+    let is_in = |state: &str| server.running.state().engine.queries().iter().any(|query| query.state.as_str() == state);
+    while !is_in("running") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let proxy = impatient_proxy(server.address(), Duration::from_secs(2)).await;
+    let channel = Endpoint::from_shared(format!("http://{proxy}")).unwrap().connect().await.unwrap();
+    let answer = tokio::spawn(async move { Client::new(channel).rows("select 42 as a").await });
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    running.abort();
+    answer.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_pings_keep_a_proxy_from_cutting_a_queued_query() {
+    assert_eq!(queued_behind_a_proxy(Some(Duration::from_millis(200))).await.unwrap(), "42");
+    assert!(queued_behind_a_proxy(None).await.is_err(), "the proxy of this test cuts nothing");
 }

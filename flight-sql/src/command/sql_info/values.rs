@@ -6,6 +6,8 @@ use arrow_flight::sql::{
     SqlSupportedUnions, SqlTransactionIsolationLevel, SupportedSqlGrammar, metadata::SqlInfoDataBuilder,
 };
 
+use skein_query::{SUBSTRAIT_NEWEST, SUBSTRAIT_OLDEST};
+
 use super::functions;
 use crate::{Options, ServerFacts};
 
@@ -35,10 +37,9 @@ fn server(info: &mut SqlInfoDataBuilder, facts: &ServerFacts, options: &Options)
     info.append(Code::FlightSqlServerArrowVersion, ARROW_FORMAT);
     info.append(Code::FlightSqlServerReadOnly, false);
     info.append(Code::FlightSqlServerSql, true);
-    info.append(Code::FlightSqlServerSubstrait, false);
-    // "or null if Substrait is not supported"; arrow-flight's union has no nulls.
-    info.append(Code::FlightSqlServerSubstraitMinVersion, "");
-    info.append(Code::FlightSqlServerSubstraitMaxVersion, "");
+    info.append(Code::FlightSqlServerSubstrait, true);
+    info.append(Code::FlightSqlServerSubstraitMinVersion, SUBSTRAIT_OLDEST);
+    info.append(Code::FlightSqlServerSubstraitMaxVersion, SUBSTRAIT_NEWEST);
     info.append(Code::FlightSqlServerTransaction, SqlSupportedTransaction::Savepoint as i32);
     info.append(Code::FlightSqlServerCancel, true);
     info.append(Code::FlightSqlServerBulkIngestion, true);

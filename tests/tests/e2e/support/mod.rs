@@ -2,9 +2,11 @@
 
 mod client;
 mod data;
+mod plans;
 pub mod process;
 mod server;
 
 pub use client::{Client, file_messages, half_an_upload, path_descriptor, statement};
 pub use data::{batch, flight_data, numbers, table};
+pub use plans::{insert_plan, read_plan};
 pub use server::{TestServer, http_get, shared_secret};
