@@ -54,6 +54,18 @@ async fn endpoints_in_order_are_the_whole_on_any_server() {
 }
 
 #[tokio::test]
+async fn a_divided_result_is_polled_once_and_all_its_endpoints_can_be_read() {
+    let f = fixture().await;
+    for (sql, rows) in [("select * from t", 4000), ("select a from t where a > 2500", 1500)] {
+        let poll = f.sql.poll(&asking(&f, "3"), &query(sql)).await.unwrap();
+        assert!(poll.flight_descriptor.is_none() && poll.progress == Some(1.0), "{poll:?}");
+        let info = poll.info.unwrap();
+        assert_eq!(info.endpoint.len(), 3);
+        assert_eq!(read(&f, &f.sql, &info).await.len(), rows);
+    }
+}
+
+#[tokio::test]
 async fn one_endpoint_unless_asked_for_more() {
     let f = fixture().await;
     let count = async |call: &Call, sql: &str| f.sql.flight_info(call, &query(sql)).await.unwrap().endpoint.len();
