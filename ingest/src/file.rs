@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
-use skein_catalog::{Actor, At, Catalog, Dataset};
+use skein_catalog::{Actor, At, Catalog, ColumnNotes, Dataset, Snapshot, column_notes, with_column_notes};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::instrument;
@@ -76,10 +76,21 @@ pub async fn ingest_file(
 async fn known_columns(target: &IngestTarget, existing: Option<&Dataset>) -> Result<Option<SchemaRef>> {
     match existing {
         Some(dataset) if target.mode != IngestMode::Replace => {
-            Ok(Some(dataset.snapshot(At::Latest).await?.arrow_schema()))
+            let snapshot = dataset.snapshot(At::Latest).await?;
+            Ok(Some(with_defaults(&snapshot)))
         }
         _ => Ok(None),
     }
+}
+
+/// The columns with what tells of their defaults, but without ids.
+fn with_defaults(snapshot: &Snapshot) -> SchemaRef {
+    let plain = snapshot.arrow_schema();
+    let fields = plain.fields().iter().zip(snapshot.schema.fields()).map(|(plain, stored)| {
+        let notes = ColumnNotes { default: column_notes(stored).default, ..ColumnNotes::default() };
+        with_column_notes(plain, &notes)
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), plain.metadata().clone()))
 }
 
 /// The thread that reads and splits the file, and what comes from it.

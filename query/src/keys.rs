@@ -7,6 +7,26 @@ use skein_model::{DatasetId, TableName};
 
 use crate::{Result, Session};
 
+/// The standard's name of a sort of key.
+pub(crate) const fn kind_name(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Primary => "PRIMARY KEY",
+        KeyKind::Unique => "UNIQUE",
+        KeyKind::Foreign => "FOREIGN KEY",
+    }
+}
+
+/// A rule as it is written after `ON DELETE`.
+pub(crate) const fn rule_name(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Cascade => "CASCADE",
+        Rule::Restrict => "RESTRICT",
+        Rule::SetNull => "SET NULL",
+        Rule::NoAction => "NO ACTION",
+        Rule::SetDefault => "SET DEFAULT",
+    }
+}
+
 /// A declared key. It is not enforced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeclaredKey {

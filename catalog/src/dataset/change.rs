@@ -240,7 +240,9 @@ impl<'a> Proposal<'a> {
             let known = |f: &&Arc<DataFile>| f.schema_id != 0 && f.schema_id != current.schema_id;
             let other = |f: &Arc<DataFile>| !alter::fits(&state.stored_schema().0, current.schema_id, f);
             if self.change.operation != Operation::Resync && self.files.iter().filter(known).any(other) {
-                return Err(self.conflict("its columns were changed while the rows were written".to_owned()));
+                return Err(
+                    self.conflict("its columns were replaced or changed while the rows were written".to_owned())
+                );
             }
         }
         Ok(())

@@ -220,6 +220,25 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_column_is_its_default() {
+        let incoming = schema(&[("a", DataType::Int64, true)]);
+        let notes =
+            |default: &str| skein_catalog::ColumnNotes { default: Some(default.to_owned()), ..Default::default() };
+        let field = Field::new("n", DataType::Int32, false);
+        let target = Arc::new(Schema::new(vec![
+            Field::new("a", DataType::Int64, true),
+            skein_catalog::with_column_notes(&field, &notes("7")),
+        ]));
+        let conformer = Conformer::new(&incoming, &target, &table()).unwrap();
+        let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1, 2]))];
+        let batch = RecordBatch::try_new(Arc::clone(&incoming), columns).unwrap();
+        let out = conformer.conform(batch, 0, 0).unwrap().remove(0);
+        assert_eq!(out.column(1).as_ref(), &Int32Array::from(vec![7, 7]));
+        let broken = Arc::new(Schema::new(vec![skein_catalog::with_column_notes(&field, &notes("many"))]));
+        assert!(Conformer::new(&schema(&[]), &broken, &table()).is_err());
+    }
+
+    #[test]
     fn all_problems_are_told_at_once() {
         let incoming = schema(&[("x", DataType::Utf8, true), ("y", DataType::Utf8, true), ("a", DataType::Utf8, true)]);
         let target = schema(&[("a", DataType::Int64, true), ("b", DataType::Utf8, false)]);

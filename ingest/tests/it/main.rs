@@ -8,6 +8,7 @@ mod batches;
 mod bounded;
 mod chunking;
 mod csv_files;
+mod defaults;
 mod idempotency;
 mod json_files;
 mod parquet_files;

@@ -21,11 +21,14 @@ use datafusion::{
 use skein_catalog::{At, Entry, EntryKind};
 use skein_model::{DEFAULT_CATALOG, SYSTEM_SCHEMA, TableName};
 
-use super::{Scope, resolver::INFORMATION_SCHEMA};
+use super::{Scope, constraints, resolver::INFORMATION_SCHEMA};
 use crate::{Error, Result, session::TEMP_SCHEMA, system};
 
 /// One of its tables.
 pub(super) async fn table(scope: &Scope, name: &str) -> Result<Arc<dyn TableProvider>> {
+    if let Some(table) = constraints::table(scope, name).await? {
+        return Ok(table);
+    }
     let names = Arc::new(Names::read(scope, name == "views").await?);
     let provider = InformationSchemaProvider::new(names);
     let table = provider

@@ -1,6 +1,7 @@
 //! From names to tables. All names of a statement are looked up before DataFusion plans it, because the catalog is
 //! asynchronous and the planner is not.
 
+mod constraints;
 mod context;
 mod extent;
 mod information_schema;

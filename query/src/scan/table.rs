@@ -53,7 +53,10 @@ pub(crate) struct SnapshotTable {
 impl SnapshotTable {
     pub(crate) fn new(dataset: Dataset, snapshot: &Snapshot, cache: &SnapshotCache) -> DfResult<Self> {
         let files = cache.get(&dataset, snapshot)?;
-        cache.hot.saw(dataset.id(), snapshot);
+        cache.hot.saw(dataset.id(), snapshot, || {
+            let columns = files.ids.iter().zip(files.schema.fields());
+            columns.filter_map(|(id, field)| Some(((*id)?, field.data_type().clone()))).collect()
+        });
         Ok(Self {
             dataset,
             version: snapshot.version,

@@ -214,7 +214,7 @@ async fn show_create(scope: &Scope, name: ObjectName) -> Result<String> {
         Some(table) => {
             let name = TableName::new(super::TEMP_SCHEMA, table)?;
             let provider = scope.provider(&reference, At::Latest).await?;
-            let text = definition::table(&name, &provider.schema());
+            let text = definition::table(&name, &provider.schema(), &[]);
             (name, text)
         }
         None => {
@@ -224,10 +224,11 @@ async fn show_create(scope: &Scope, name: ObjectName) -> Result<String> {
                 Some(Entry::View(view)) => definition::view(&name, &view),
                 Some(Entry::External(spec)) => definition::external(&name, &spec),
                 Some(Entry::Dataset(dataset)) => {
-                    definition::table(&name, &dataset.snapshot(At::Latest).await?.arrow_schema())
+                    let keys = scope.session().keys(|other| *other == name).await?;
+                    definition::table(&name, &dataset.snapshot(At::Latest).await?.schema, &keys)
                 }
                 // A table of `system`, or nothing at all: the lookup says which.
-                None => definition::table(&name, &scope.provider(&reference, At::Latest).await?.schema()),
+                None => definition::table(&name, &scope.provider(&reference, At::Latest).await?.schema(), &[]),
             };
             (name, text)
         }

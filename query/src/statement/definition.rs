@@ -1,14 +1,40 @@
 //! The statement that would make a table again.
 
-use arrow::datatypes::{DataType, Schema, TimeUnit};
-use skein_catalog::{ExternalSpec, ViewSpec, type_name};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use skein_catalog::{ExternalSpec, Rule, ViewSpec, column_notes, type_name};
 use skein_model::TableName;
 
-use crate::sql::{quote, text};
+use crate::{
+    DeclaredKey,
+    keys::{kind_name, rule_name},
+    sql::{quote, text},
+};
 
-/// Of a table with these columns.
-pub(crate) fn table(name: &TableName, schema: &Schema) -> String {
-    format!("CREATE TABLE {} ({})", qualified(name), columns(schema))
+/// Of a table with these columns and keys.
+pub(crate) fn table(name: &TableName, schema: &Schema, keys: &[DeclaredKey]) -> String {
+    let keys: String = keys.iter().map(|key| format!(", {}", constraint(key))).collect();
+    format!("CREATE TABLE {} ({}{keys})", qualified(name), columns(schema))
+}
+
+fn constraint(key: &DeclaredKey) -> String {
+    let list = |columns: &[String]| columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ");
+    let mut sql = format!("CONSTRAINT {} {} ({})", quote(&key.name), kind_name(key.kind), list(&key.columns));
+    if let Some(to) = &key.references {
+        sql += &format!(" REFERENCES {} ({})", qualified(&to.table), list(&to.columns));
+        for (event, rule) in [("UPDATE", to.on_update), ("DELETE", to.on_delete)] {
+            if rule != Rule::NoAction {
+                sql += &format!(" ON {event} {}", rule_name(rule));
+            }
+        }
+    }
+    sql + " NOT ENFORCED"
+}
+
+/// A default as it is written; `None` for null.
+fn default(field: &Field) -> Option<String> {
+    let value = column_notes(field).default?;
+    let is_plain = field.data_type().is_numeric() || *field.data_type() == DataType::Boolean;
+    Some(if is_plain { value } else { text(&value) })
 }
 
 /// Of a view.
@@ -47,7 +73,8 @@ fn qualified(name: &TableName) -> String {
 fn columns(schema: &Schema) -> String {
     let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
         let null = if field.is_nullable() { "" } else { " NOT NULL" };
-        format!("{} {}{null}", quote(field.name()), sql_type(field.data_type()))
+        let default = default(field).map(|value| format!(" DEFAULT {value}")).unwrap_or_default();
+        format!("{} {}{null}{default}", quote(field.name()), sql_type(field.data_type()))
     };
     schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
 }
@@ -95,8 +122,6 @@ pub(crate) fn sql_type(data_type: &DataType) -> String {
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::Field;
-
     use super::*;
 
     #[test]
@@ -108,7 +133,7 @@ mod tests {
             Field::new("tags", DataType::new_list(DataType::Utf8, true), true),
         ]);
         assert_eq!(
-            table(&name, &schema),
+            table(&name, &schema, &[]),
             r#"CREATE TABLE "public"."a ""b""" ("id" BIGINT NOT NULL, "at" TIMESTAMP(6), "tags" VARCHAR[])"#
         );
     }

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::FieldRef;
 use futures::FutureExt;
-use skein_catalog::{field_id, type_name};
+use skein_catalog::{column_notes, field_id, type_name};
 use skein_model::TableName;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     table::{
         Kind::{Count, Flag, Integer, Text},
         Null::{Maybe, Never},
-        Source, count, flag, integer_opt, text,
+        Source, count, flag, integer_opt, text, text_opt,
     },
 };
 use crate::statement::definition::sql_type;
@@ -25,6 +25,7 @@ pub(super) const SOURCE: Source = Source {
         ("sql_type", Text, Never),
         ("nullable", Flag, Never),
         ("field_id", Integer, Maybe),
+        ("column_default", Text, Maybe),
     ],
     read: |session| {
         async {
@@ -42,6 +43,7 @@ pub(super) const SOURCE: Source = Source {
                 text(&rows, |r| sql_type(r.2.data_type())),
                 flag(&rows, |r| r.2.is_nullable()),
                 integer_opt(&rows, |r| field_id(&r.2).map(i64::from)),
+                text_opt(&rows, |r| column_notes(&r.2).default),
             ])
         }
         .boxed()

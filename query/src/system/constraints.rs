@@ -1,14 +1,16 @@
 //! `system.constraints`: the declared keys of all datasets, a row for each column.
 
 use futures::FutureExt;
-use skein_catalog::{KeyKind, Rule};
 
 use super::table::{
     Kind::{Count, Flag, Text},
     Null::{Maybe, Never},
     Source, count, flag, text, text_opt,
 };
-use crate::DeclaredKey;
+use crate::{
+    DeclaredKey,
+    keys::{kind_name, rule_name},
+};
 
 pub(super) const SOURCE: Source = Source {
     columns: &[
@@ -35,35 +37,17 @@ pub(super) const SOURCE: Source = Source {
                 text(&rows, |r| r.0.table.schema().to_owned()),
                 text(&rows, |r| r.0.table.table().to_owned()),
                 text(&rows, |r| r.0.name.clone()),
-                text(&rows, |r| kind(r.0.kind)),
+                text(&rows, |r| kind_name(r.0.kind)),
                 count(&rows, |r| r.1 as u64 + 1),
                 text(&rows, |r| r.0.columns[r.1].clone()),
                 text_opt(&rows, |r| references(r).map(|to| to.table.schema().to_owned())),
                 text_opt(&rows, |r| references(r).map(|to| to.table.table().to_owned())),
                 text_opt(&rows, |r| references(r).and_then(|to| to.columns.get(r.1).cloned())),
-                text_opt(&rows, |r| references(r).map(|to| rule(to.on_update))),
-                text_opt(&rows, |r| references(r).map(|to| rule(to.on_delete))),
+                text_opt(&rows, |r| references(r).map(|to| rule_name(to.on_update))),
+                text_opt(&rows, |r| references(r).map(|to| rule_name(to.on_delete))),
                 flag(&rows, |_| false),
             ])
         }
         .boxed()
     },
 };
-
-const fn kind(kind: KeyKind) -> &'static str {
-    match kind {
-        KeyKind::Primary => "PRIMARY KEY",
-        KeyKind::Unique => "UNIQUE",
-        KeyKind::Foreign => "FOREIGN KEY",
-    }
-}
-
-const fn rule(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Cascade => "CASCADE",
-        Rule::Restrict => "RESTRICT",
-        Rule::SetNull => "SET NULL",
-        Rule::NoAction => "NO ACTION",
-        Rule::SetDefault => "SET DEFAULT",
-    }
-}

@@ -41,6 +41,8 @@ async fn a_new_column_is_its_default_in_old_rows() {
     fixture.update("alter table t alter city drop not null").await;
     fixture.update("insert into t (id) values (6)").await;
     assert_eq!(fixture.rows("select age, city from t where id = 6").await, ["18|NULL"]);
+    let defaults = "select column_name, column_default from system.columns where column_default is not null order by 1";
+    assert_eq!(fixture.rows(defaults).await, ["age|18", "score|0.5"]);
     assert_eq!(fixture.rows("select age, city from t where id = 1").await, ["NULL|Ulm"], "old rows stay");
 }
 
@@ -317,6 +319,25 @@ async fn keys_are_declared_and_not_enforced() {
         "o|o_pk|PRIMARY KEY|2|c_id|NULL|NULL|NULL|NULL|false",
     ];
     assert_eq!(fixture.rows(all).await, declared);
+    let shown = fixture.rows("show create table o").await.remove(0);
+    for part in [
+        r#"CONSTRAINT "o_pk" PRIMARY KEY ("n", "c_id") NOT ENFORCED"#,
+        r#"FOREIGN KEY ("code") REFERENCES "public"."c" ("code") ON UPDATE SET NULL NOT ENFORCED"#,
+    ] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    // The statement makes the same table again.
+    let made = fixture.rows("show create table c").await.remove(0);
+    let statement = made.splitn(4, '|').nth(3).unwrap().replace("\"c\"", "\"again\"");
+    fixture.update(&statement).await;
+    fixture.update("insert into again (id, code) values (1, 'x')").await;
+    assert_eq!(fixture.rows("select * from again").await, ["1|x|none"]);
+    fixture.update("drop table again").await;
+    let constraints = "select constraint_name, constraint_type, enforced from information_schema.table_constraints where table_name = 'c' \
+                       order by 1";
+    assert_eq!(fixture.rows(constraints).await, ["c_code_key|UNIQUE|NO", "c_pkey|PRIMARY KEY|NO"]);
+    let usage = "select column_name, ordinal_position from information_schema.key_column_usage where constraint_name = 'o_pk' order by 2";
+    assert_eq!(fixture.rows(usage).await, ["n|1", "c_id|2"]);
     // Names may change on both ends; columns of a key stay.
     fixture.update("alter table c rename column id to key").await;
     fixture.update("alter table c rename to customers").await;

@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod alter;
 mod bad_input;
 mod cache;
 mod cli;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use skein_catalog::column_notes;
 
 use super::{
     Sample, flatten,
@@ -75,11 +76,12 @@ pub(super) fn broken_record(line: u64, record: &[u8], error: &serde_json::Error)
     Reject { line: line + within, column: None, value, reason }
 }
 
-/// Fields that the sample lacks and the table has may still come up.
+/// Fields that the sample lacks and the table has may still come up. Those that have a default are taken to be missing.
 fn add_missing_columns(source: &Source, fields: &mut Vec<FieldRef>) {
     let Some(table) = &source.known else { return };
     for column in table.fields() {
-        if !fields.iter().any(|field| field.name() == column.name()) {
+        let is_missing = column_notes(column).default.is_some();
+        if !is_missing && !fields.iter().any(|field| field.name() == column.name()) {
             fields.push(Arc::new(Field::new(column.name(), column.data_type().clone(), column.is_nullable())));
         }
     }

@@ -91,8 +91,8 @@ impl HotCache {
         self.store.lock().unpin(dataset)
     }
 
-    /// A snapshot is going to be read. Files that have left a pinned dataset would stay here for ever; with its newest version they go.
-    pub(super) fn saw(&self, dataset: DatasetId, snapshot: &Snapshot) {
+    /// A snapshot is going to be read. Files and columns that have left a pinned dataset would stay here for ever; with its newest version they go.
+    pub(super) fn saw(&self, dataset: DatasetId, snapshot: &Snapshot, columns: impl FnOnce() -> HashSet<ColumnKey>) {
         if !self.is_on() {
             return;
         }
@@ -100,7 +100,8 @@ impl HotCache {
         if store.is_pinned(dataset) && store.is_newer(dataset, snapshot.version) {
             let live: HashSet<FileId> =
                 snapshot.files.iter().filter(|file| file.deletes.is_none()).map(|file| file.id).collect();
-            store.retain(dataset, |file| live.contains(&file));
+            let columns = columns();
+            store.retain(dataset, |file, column| live.contains(&file) && columns.contains(column));
         }
     }
 

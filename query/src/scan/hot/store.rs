@@ -198,11 +198,11 @@ impl Store {
         self.datasets.get(&dataset).is_some_and(|counts| counts.pinned)
     }
 
-    pub(super) fn retain(&mut self, dataset: DatasetId, live: impl Fn(FileId) -> bool) {
+    pub(super) fn retain(&mut self, dataset: DatasetId, live: impl Fn(FileId, &ColumnKey) -> bool) {
         let gone: Vec<_> = self
             .columns
             .iter()
-            .filter(|((file, _), kept)| kept.dataset == dataset && !live(*file))
+            .filter(|((file, column), kept)| kept.dataset == dataset && !live(*file, column))
             .map(|(key, _)| key.clone())
             .collect();
         for key in gone {
