@@ -120,3 +120,13 @@ def test_info_has_every_type_of_value(adbc: Connection) -> None:
     table = adbc.adbc_connection.get_info()
     got = pa.RecordBatchReader._import_from_c(table.address).read_all()
     assert got.num_rows > 3
+
+
+def test_altered_columns(adbc: Connection, ingested: str) -> None:
+    with adbc.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {ingested} RENAME COLUMN name TO label, ADD COLUMN extra INT DEFAULT 3")
+        cursor.execute(f"SELECT extra, label FROM {ingested}")
+        assert cursor.fetch_arrow_table().to_pylist() == [
+            {"extra": 3, "label": row["name"]} for row in data.small(3).to_pylist()
+        ]
+    assert adbc.adbc_get_table_schema(ingested).names == ["id", "label", "value", "extra"]
