@@ -235,6 +235,9 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
     let sorts = config.target_partitions.max(1).saturating_mul(SORTS);
     let share = config.memory_per_statement.min(config.memory_bytes) / sorts;
     execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(share.max(MERGE_BYTES));
+    // A file for each batch that a repartition spills. DataFusion 54 lets its reader wait for an older file that is still open while what it needs is in a
+    // newer one, for ever (apache/datafusion#24883); a file that is closed at once is never waited for.
+    execution.max_spill_file_size_bytes = 1;
     options.sql_parser.map_string_types_to_utf8view = true;
     // A folder is everything below it.
     options.execution.listing_table_ignore_subdirectory = false;

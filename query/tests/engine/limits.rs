@@ -8,6 +8,8 @@ use skein_query::{EngineConfig, Pins, QueryState};
 
 use crate::support::{Fixture, config, run};
 
+/// What stands still for so long never ends.
+const PATIENCE: Duration = Duration::from_secs(60);
 const ENDLESS: &str = "select v from generate_series(1, 1000000000000) as g(v)";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,6 +133,18 @@ async fn a_big_sort_spills() {
     let fixture = Fixture::memory_with(config).await;
     let rows = fixture.rows("select max(r) from (select row_number() over (order by v % 1000, v) as r from generate_series(1, 4000000) as g(v))").await;
     assert_eq!(rows, ["4000000"]);
+}
+
+/// Repartitions that spill in several tasks at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_that_spill_come_to_an_end() {
+    let config = EngineConfig { memory_bytes: 2 << 20, target_partitions: 2, batch_size: 64, ..config() };
+    let fixture = Fixture::memory_with(config).await;
+    fixture.update("create table t as select v % 13 as g, md5(cast(v % 337 as varchar)) as id from generate_series(1, 40000) as s(v)").await;
+    for _ in 0..12 {
+        let answer = fixture.rows("select g, count(distinct id) as n from t group by g");
+        assert_eq!(tokio::time::timeout(PATIENCE, answer).await.expect("it stands still").len(), 13);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
