@@ -249,6 +249,8 @@ impl Catalog {
         if let Err(error) = dataset.seal(actor).await {
             tracing::warn!(dataset = %dataset.id(), %error, "the log of a dropped dataset was not ended");
         }
+        // Nobody finds it by name again, so what is known of it would only take memory.
+        self.0.datasets.invalidate(&dataset.id());
     }
 
     pub(crate) async fn discard_quietly(&self, dataset: &Dataset) {
