@@ -6,6 +6,7 @@
 //! `ingest` or the catalog; [`status`] turns every error into a gRPC status.
 
 pub mod actions;
+mod allocator;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -107,6 +107,7 @@ const THREAD_STACK_BYTES: usize = 256 << 20;
 
 /// Parses the process's arguments, runs the command and reports its outcome.
 pub fn main() -> ExitCode {
+    crate::allocator::give_back_large_blocks();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
