@@ -108,6 +108,72 @@ def test_the_first_to_commit_wins(connect: Connect, adbc: Connection, table: str
     assert count(adbc, table) == 2
 
 
+def contents(connection: Connection, table: str) -> list[tuple[object, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT n, v FROM {table} ORDER BY n")
+        return cursor.fetchall()
+
+
+@pytest.fixture
+def five(adbc: Connection, table: str) -> str:
+    """A table of 1 to 5, each with a `v` of 0."""
+    run(adbc, f"CREATE TABLE {table} AS SELECT value AS n, CAST(0 AS BIGINT) AS v FROM generate_series(1, 5)")
+    return table
+
+
+CHANGES = [
+    ("DELETE FROM {t} WHERE n > 3", [(1, 0), (2, 0), (3, 0)]),
+    ("UPDATE {t} SET v = n * 10 WHERE n <= 2", [(1, 10), (2, 20), (3, 0), (4, 0), (5, 0)]),
+    (
+        "MERGE INTO {t} USING (VALUES (5, 7), (6, 8)) AS s(n, v) ON {t}.n = s.n "
+        "WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT (n, v) VALUES (s.n, s.v)",
+        [(1, 0), (2, 0), (3, 0), (4, 0), (5, 7), (6, 8)],
+    ),
+    ("TRUNCATE TABLE {t}", []),
+]
+
+
+@pytest.mark.parametrize(("change", "after"), CHANGES, ids=[change.split()[0].lower() for change, _ in CHANGES])
+@pytest.mark.parametrize("committed", [True, False])
+def test_changes_of_rows(connect: Connect, adbc: Connection, five: str, change: str, after: list[tuple[int, int]], committed: bool) -> None:
+    before = [(n, 0) for n in range(1, 6)]
+    connection = connect()
+    run(connection, change.format(t=five))
+    assert (contents(connection, five), contents(adbc, five)) == (after, before)
+    if committed:
+        connection.commit()
+    else:
+        connection.rollback()
+    assert contents(adbc, five) == contents(connection, five) == (after if committed else before)
+
+
+def test_changes_of_rows_add_up(connect: Connect, adbc: Connection, five: str) -> None:
+    version = f"SELECT version FROM system.datasets WHERE table_name = '{five}'"
+    before = one(adbc, version)
+    connection = connect()
+    for change in [
+        f"INSERT INTO {five} VALUES (6, 0)",
+        f"UPDATE {five} SET v = v + 1",
+        f"DELETE FROM {five} WHERE n % 2 = 0",
+        f"UPDATE {five} SET v = v + n WHERE n > 1",
+    ]:
+        run(connection, change)
+    connection.commit()
+    assert contents(adbc, five) == [(1, 1), (3, 4), (5, 6)]
+    # All of it is one version.
+    assert one(adbc, version) == before + 1
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM {t} WHERE n = 2", "UPDATE {t} SET v = 9 WHERE n = 2"])
+def test_rows_that_somebody_else_changed(connect: Connect, adbc: Connection, five: str, change: str) -> None:
+    connection = connect()
+    run(connection, change.format(t=five))
+    run(adbc, f"UPDATE {five} SET v = 5 WHERE n = 2")
+    with pytest.raises(adbc_driver_manager.Error, match="(?i)aborted|conflict|changed"):
+        connection.commit()
+    assert contents(adbc, five)[1] == (2, 5)
+
+
 def test_several_cursors_share_it(connect: Connect, adbc: Connection, table: str) -> None:
     run(adbc, f"CREATE TABLE {table} (n BIGINT)")
     connection = connect()
