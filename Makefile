@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test test-rust test-clients crash soak serve bench lint fmt clean-data
+.PHONY: help setup build demo test test-rust test-clients crash soak memory serve bench lint fmt clean-data
 
 export SKEIN_VENV ?= $(CURDIR)/.venv
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -38,6 +38,9 @@ crash: build ## Kill a server that is written to 200 times and look for what was
 
 soak: build ## Mixed load for DURATION seconds (default 1800): memory, file descriptors, files and listings stay flat
 	@scripts/soak
+
+memory: build ## Sorts, joins, groups and ingests of 2.5 GiB with 256 MiB for queries: they spill or say why, within bounded memory
+	@SKEIN_BIN="$(SKEIN)" SKEIN_TEST_POOL_MIB=256 $(PYTHON) -m pytest tests/python/test_spill.py -o faulthandler_timeout=1200
 
 serve: build ## Run the server with data in ./skein-data
 	@exec $(SKEIN) serve

@@ -72,7 +72,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         // A server runs whether or not somebody reads this.
         let _ = output::line(&banner(&config, &running));
     }
+    let upkeep = tokio::spawn(crate::allocator::give_back_free_memory());
     stop.await;
+    upkeep.abort();
     running.shutdown();
     running.wait().await.map_err(|error| failed(&error))
 }
