@@ -6,7 +6,7 @@ const FILES: [&str; 3] = ["proto/skein/v1/actions.proto", "proto/skein/v1/ingest
 /// Messages that carry a secret: their `Debug` is written by hand.
 const SECRET: [&str; 3] = ["UserCreateRequest", "UserSetPasswordRequest", "TokenCreateResponse"];
 /// Messages that appear as JSON: those of the actions and of ingest.
-const JSON: [&str; 34] = [
+const JSON: [&str; 36] = [
     "DatasetDropRequest",
     "DatasetDropResponse",
     "DatasetResyncRequest",
@@ -39,6 +39,8 @@ const JSON: [&str; 34] = [
     "CacheUnpinResponse",
     "BucketProbeRequest",
     "BucketProbeResponse",
+    "WorkerRegisterRequest",
+    "WorkerRegisterResponse",
     "PutMetadata",
     "RejectedRow",
 ];

@@ -9,6 +9,7 @@ pub mod actions;
 mod allocator;
 pub mod auth;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod encode;
 #[doc(hidden)]

@@ -109,6 +109,9 @@ actions! {
     BucketProbe, "bucket.probe", BucketProbeRequest, BucketProbeResponse,
         r#"{"bucket": "default"}"#,
         "Finds out whether a bucket can be read and safely written.";
+    WorkerRegister, "worker.register", WorkerRegisterRequest, WorkerRegisterResponse,
+        r#"{"url": "grpc://worker-1:8815", "version": "0.1.0", "running_tasks": 0, "heartbeat_ms": 2000, "buckets": ["local"]}"#,
+        "Tells a coordinator that a worker is there, or ends. Workers call it themselves.";
 }
 
 impl Action {

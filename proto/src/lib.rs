@@ -33,5 +33,6 @@ pub use v1::{
     IngestFileCommand, IngestMode, Pin, PreparedPayload, PutMetadata, QueryCancelRequest, QueryCancelResponse,
     RejectedRow, StatementPart, StatementTicket, TicketPayload, TokenCreateRequest, TokenCreateResponse,
     TokenRevokeRequest, TokenRevokeResponse, UserCreateRequest, UserCreateResponse, UserDeleteRequest,
-    UserDeleteResponse, UserSetPasswordRequest, UserSetPasswordResponse, ticket_payload::Kind as TicketKind,
+    UserDeleteResponse, UserSetPasswordRequest, UserSetPasswordResponse, WorkerRegisterRequest, WorkerRegisterResponse,
+    ticket_payload::Kind as TicketKind,
 };

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use skein_catalog::writer::WriterOptions;
 
+use crate::distributed::Distribution;
+
 /// Limits and sizes of an [`Engine`](crate::Engine).
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -33,6 +35,10 @@ pub struct EngineConfig {
     pub max_queued_queries: usize,
     /// How many queries of one user may wait; one more is refused.
     pub max_queued_per_user: usize,
+    /// Whether statements run on workers, unless their session says otherwise.
+    pub distribution: Distribution,
+    /// Bytes that a statement reads at least for which workers are asked, where the choice is the server's.
+    pub distribute_min_bytes: u64,
     /// How `INSERT` and `CREATE TABLE AS` write data files.
     pub writer: WriterOptions,
 }
@@ -54,6 +60,8 @@ impl Default for EngineConfig {
             max_concurrent_per_user: usize::MAX,
             max_queued_queries: 1024,
             max_queued_per_user: usize::MAX,
+            distribution: Distribution::Auto,
+            distribute_min_bytes: 256 << 20,
             writer: WriterOptions::default(),
         }
     }

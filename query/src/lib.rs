@@ -8,6 +8,7 @@
 
 mod compact;
 mod config;
+pub mod distributed;
 mod engine;
 mod error;
 mod external;

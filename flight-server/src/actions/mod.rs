@@ -22,6 +22,7 @@ mod transaction;
 mod user_create;
 mod user_delete;
 mod user_set_password;
+mod worker_register;
 
 pub(crate) use session_messages::SessionOptions;
 pub use standard::StandardAction;
@@ -69,7 +70,12 @@ pub async fn run(state: &Arc<State>, caller: &Caller, call: &Call, name: &str, b
 pub fn may_change(name: &str) -> bool {
     match Action::from_name(name) {
         Some(
-            Action::QueryCancel | Action::CachePin | Action::CacheUnpin | Action::BucketProbe | Action::DatasetVerify,
+            Action::QueryCancel
+            | Action::CachePin
+            | Action::CacheUnpin
+            | Action::BucketProbe
+            | Action::DatasetVerify
+            | Action::WorkerRegister,
         ) => false,
         Some(_) => true,
         // Those of Flight and Flight SQL are about sessions, queries and prepared statements.
@@ -78,10 +84,14 @@ pub fn may_change(name: &str) -> bool {
 }
 
 fn permit(access: ActionAccess, caller: &Caller, name: &str) -> Result<(), Status> {
+    if access == ActionAccess::Cluster {
+        return caller.identity.require_server(name);
+    }
+    caller.identity.require_user(name)?;
     match access {
         ActionAccess::Admin => caller.identity.require_admin(name),
         // The action itself knows whose thing it is about.
-        ActionAccess::OwnOrAdmin | ActionAccess::Login => Ok(()),
+        ActionAccess::OwnOrAdmin | ActionAccess::Login | ActionAccess::Cluster => Ok(()),
     }
 }
 
@@ -101,6 +111,7 @@ async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -
         Action::QueryCancel => call(body, |request| query_cancel::run(state, caller, request)).await,
         Action::CachePin => call(body, |request| cache_pin::run(state, request)).await,
         Action::CacheUnpin => call(body, |request| cache_unpin::run(state, request)).await,
+        Action::WorkerRegister => call(body, |request| worker_register::run(state, request)).await,
         Action::BucketProbe => call(body, |request| bucket_probe::run(state, request)).await,
     }
 }

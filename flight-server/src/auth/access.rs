@@ -14,6 +14,8 @@ pub enum Access {
     Login,
     /// A principal that is an administrator.
     Admin,
+    /// Another server of the cluster.
+    Cluster,
 }
 
 /// What an action needs beyond a principal.
@@ -25,6 +27,8 @@ pub enum ActionAccess {
     OwnOrAdmin,
     /// The principal is an administrator.
     Admin,
+    /// It is another server of the cluster.
+    Cluster,
 }
 
 /// Every RPC the port serves.
@@ -58,11 +62,17 @@ pub enum Rpc {
     Reflection,
     /// Reflection, version 1 alpha.
     ReflectionAlpha,
+    /// Workers: brings a task, and is open for as long as it lasts.
+    WorkerCoordinate,
+    /// Workers: the rows of a task.
+    WorkerExecute,
+    /// Workers: the version.
+    WorkerInfo,
 }
 
 impl Rpc {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Handshake,
         Self::ListFlights,
         Self::GetFlightInfo,
@@ -77,6 +87,9 @@ impl Rpc {
         Self::HealthWatch,
         Self::Reflection,
         Self::ReflectionAlpha,
+        Self::WorkerCoordinate,
+        Self::WorkerExecute,
+        Self::WorkerInfo,
     ];
 
     /// What it needs.
@@ -95,6 +108,8 @@ impl Rpc {
             | Self::ListActions => Access::Login,
             Self::HealthCheck | Self::HealthWatch => Access::Public,
             Self::Reflection | Self::ReflectionAlpha => Access::Login,
+            // A plan reads what it names, whoever asks: only a coordinator knows what its user may see.
+            Self::WorkerCoordinate | Self::WorkerExecute | Self::WorkerInfo => Access::Cluster,
         }
     }
 
@@ -110,8 +125,20 @@ impl Rpc {
             | Self::DoExchange
             | Self::DoAction
             | Self::ListActions => true,
-            Self::Handshake | Self::HealthCheck | Self::HealthWatch | Self::Reflection | Self::ReflectionAlpha => false,
+            Self::Handshake
+            | Self::HealthCheck
+            | Self::HealthWatch
+            | Self::Reflection
+            | Self::ReflectionAlpha
+            | Self::WorkerCoordinate
+            | Self::WorkerExecute
+            | Self::WorkerInfo => false,
         }
+    }
+
+    /// Whether a server that ends waits for it.
+    pub const fn is_work(self) -> bool {
+        self.uses_session() || matches!(self, Self::WorkerCoordinate | Self::WorkerExecute)
     }
 
     /// Its path on the wire, `/service/method`.
@@ -131,6 +158,9 @@ impl Rpc {
             Self::HealthWatch => "/grpc.health.v1.Health/Watch",
             Self::Reflection => "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             Self::ReflectionAlpha => "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+            Self::WorkerCoordinate => "/worker.WorkerService/CoordinatorChannel",
+            Self::WorkerExecute => "/worker.WorkerService/ExecuteTask",
+            Self::WorkerInfo => "/worker.WorkerService/GetWorkerInfo",
         }
     }
 
@@ -156,6 +186,7 @@ pub const fn of_action(action: Action) -> ActionAccess {
         | Action::DatasetCompact
         | Action::DatasetExpire
         | Action::DatasetVerify => ActionAccess::Login,
+        Action::WorkerRegister => ActionAccess::Cluster,
         Action::CachePin
         | Action::CacheUnpin
         | Action::DatasetGc

@@ -7,6 +7,17 @@ use ulid::Ulid;
 
 use crate::status;
 
+/// Whether a principal is another server of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// It is not.
+    No,
+    /// It may be: nobody is asked who they are.
+    Open,
+    /// It is, and nothing else: it has the cluster's secret.
+    Server,
+}
+
 /// A principal, what it may do, and the session its credentials name.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -16,6 +27,8 @@ pub struct Identity {
     pub admin: bool,
     /// The session that a handshake's token belongs to; None for credentials that are sent anew with each request.
     pub session: Option<SessionId>,
+    /// Whether it is another server of the cluster.
+    pub membership: Membership,
     /// The account's credential ([`UserInfo::credential`]); None for whoever has no account here.
     pub credential: Option<Ulid>,
 }
@@ -23,7 +36,8 @@ pub struct Identity {
 impl Identity {
     /// Whoever comes to a server without login. May do everything.
     pub fn anonymous() -> Self {
-        Self { principal: Principal::anonymous(), admin: true, session: None, credential: None }
+        let (principal, membership) = (Principal::anonymous(), Membership::No);
+        Self { principal, admin: true, session: None, membership, credential: None }
     }
 
     /// A user who proved it by `method`.
@@ -32,6 +46,7 @@ impl Identity {
             principal: Principal { name: user.name.clone(), method },
             admin: user.admin,
             session: None,
+            membership: Membership::No,
             credential: Some(user.credential),
         }
     }
@@ -39,7 +54,40 @@ impl Identity {
     /// The holder of a client certificate without an account of that name.
     pub fn certificate(name: String) -> Self {
         let principal = Principal { name, method: AuthMethod::Certificate };
-        Self { principal, admin: false, session: None, credential: None }
+        Self { principal, admin: false, session: None, membership: Membership::No, credential: None }
+    }
+
+    /// Another server of the cluster, which proved it by the secret. No user can have this name.
+    pub fn server() -> Self {
+        let principal = Principal { name: ":cluster".to_owned(), method: AuthMethod::Token };
+        Self { principal, admin: false, session: None, membership: Membership::Server, credential: None }
+    }
+
+    /// Refuses whoever is not another server of the cluster.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED, naming `what` was asked for; UNAUTHENTICATED for whoever said nothing about who they are.
+    pub fn require_server(&self, what: &str) -> Result<(), Status> {
+        let code = match (self.membership, self.principal.method) {
+            (Membership::Open | Membership::Server, _) => return Ok(()),
+            (Membership::No, AuthMethod::None) => Code::Unauthenticated,
+            (Membership::No, _) => Code::PermissionDenied,
+        };
+        let message = format!("{what} is for the servers of a cluster, which send its secret (cluster.secret)");
+        Err(status::new(code, message))
+    }
+
+    /// Refuses another server of the cluster, which has no business with anything else.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED, naming `what` was asked for.
+    pub fn require_user(&self, what: &str) -> Result<(), Status> {
+        if self.membership != Membership::Server {
+            return Ok(());
+        }
+        let message =
+            format!("{what} is not for servers: the cluster's secret only lets them work together; log in as a user");
+        Err(status::new(Code::PermissionDenied, message))
     }
 
     /// Refuses whoever is not an administrator.

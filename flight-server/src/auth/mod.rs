@@ -15,6 +15,6 @@ mod session_token;
 pub use access::{Access, ActionAccess, Rpc, of_action, of_standard_action};
 pub use authenticator::{Authenticator, AuthenticatorOptions};
 pub use credentials::Credentials;
-pub use identity::Identity;
+pub use identity::{Identity, Membership};
 pub use key::ServerKey;
 pub use session_token::{SessionClaims, SessionTokens};

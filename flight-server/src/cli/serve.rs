@@ -33,6 +33,9 @@ pub struct Args {
     /// Address and port for Flight [default: 127.0.0.1:8815].
     #[arg(short, long, value_name = "ADDR")]
     listen: Option<String>,
+    /// "server", or "worker": also run tasks for the coordinators named in cluster.coordinators [default: server].
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
     /// Address and port for /metrics, /healthz and /readyz, or "off" [default: 127.0.0.1:8816].
     #[arg(long, value_name = "ADDR")]
     http_listen: Option<String>,
@@ -45,6 +48,7 @@ impl Args {
         let flags = [
             ("--data", "storage.data", &self.data),
             ("--listen", "server.listen", &self.listen),
+            ("--role", "server.role", &self.role),
             ("--http-listen", "server.http_listen", &self.http_listen),
         ];
         let mut sources = self.config.sources()?;

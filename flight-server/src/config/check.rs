@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AuthMode, ConfigError, Loaded};
+use super::{AuthMode, ConfigError, Loaded, Role};
 
 /// What is wrong with how the keys fit together.
 pub(super) fn check(loaded: &Loaded) -> Vec<ConfigError> {
@@ -10,6 +10,7 @@ pub(super) fn check(loaded: &Loaded) -> Vec<ConfigError> {
     data(loaded, &mut found);
     tls(loaded, &mut found);
     exposure(loaded, &mut found);
+    cluster(loaded, &mut found);
     ranges(loaded, &mut found);
     found.into_iter().map(|(key, message)| at(loaded, key, message)).collect()
 }
@@ -76,6 +77,30 @@ fn exposure(loaded: &Loaded, found: &mut Found) {
             missing.join(" and ")
         );
         found.push(("server.listen", message));
+    }
+}
+
+/// A worker has to know whom to tell, and where it is.
+fn cluster(loaded: &Loaded, found: &mut Found) {
+    let (server, cluster) = (&loaded.config.server, &loaded.config.cluster);
+    if let Some(ca) = &cluster.ca
+        && let Err(error) = std::fs::File::open(ca)
+    {
+        found.push(("cluster.ca", format!("{} cannot be read: {error}", ca.display())));
+    }
+    if cluster.heartbeat.is_zero() {
+        found.push(("cluster.heartbeat", "must be longer than nothing; 2s is usual".to_owned()));
+    }
+    if server.role != Role::Worker {
+        return;
+    }
+    if cluster.coordinators().is_empty() {
+        let message = "a worker needs cluster.coordinators, the URLs of the servers whose statements it works on";
+        found.push(("server.role", message.to_owned()));
+    }
+    if cluster.advertise.is_none() && server.listen.ip().is_unspecified() {
+        let message = format!("others can't reach a worker at {}; set the URL that they can", server.listen);
+        found.push(("cluster.advertise", message));
     }
 }
 
@@ -151,6 +176,16 @@ mod tests {
         assert!(errors("[tls]\nkey = \"/no/such/key.pem\"\n").contains("set tls.cert too"));
         assert!(errors("[tls]\nrequire_client_cert = true\n").contains("needs tls.client_ca"));
         assert!(errors("[tls]\ncert = \"/no/such/c.pem\"\n").contains("/no/such/c.pem cannot be read"));
+    }
+
+    #[test]
+    fn a_worker_needs_a_coordinator_and_an_address() {
+        let text = errors("[server]\nrole = \"worker\"\nlisten = \"0.0.0.0:8815\"\nallow_insecure_remote = true\n");
+        assert!(
+            text.contains("needs cluster.coordinators") && text.contains("can't reach a worker at 0.0.0.0"),
+            "{text}"
+        );
+        assert_eq!(errors("[server]\nrole = \"worker\"\n[cluster]\ncoordinators = \"grpc://a:1, grpc://b:2\"\n"), "");
     }
 
     #[test]

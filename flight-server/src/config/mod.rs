@@ -30,13 +30,13 @@ pub use print::effective;
 pub use reference::reference;
 pub use section::{Key, Section};
 pub use sections::{
-    AuthConfig, CatalogConfig, IngestConfig, MaintenanceConfig, QueryConfig, ServerConfig, StorageConfig,
-    TelemetryConfig, TlsConfig,
+    AuthConfig, CatalogConfig, ClusterConfig, IngestConfig, MaintenanceConfig, QueryConfig, ServerConfig,
+    StorageConfig, TelemetryConfig, TlsConfig,
 };
 pub use skein_model::ByteSize;
 pub use skein_storage::BucketConfig;
 pub use sources::Sources;
-pub use values::{AuthMode, Auto, Compression, LocalPaths, LogFormat, Secret, Setting};
+pub use values::{AuthMode, Auto, Compression, Distributed, LocalPaths, LogFormat, Role, Secret, Setting};
 
 /// Everything `skein serve` can be told. `Config::default()` is a server on loopback with data in `./skein-data`.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +51,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// The SQL engine.
     pub query: QueryConfig,
+    /// Servers that work together.
+    pub cluster: ClusterConfig,
     /// Writing data files.
     pub ingest: IngestConfig,
     /// Snapshots and their upkeep.
@@ -85,13 +87,14 @@ impl Config {
     }
 
     /// All sections, in the order of the reference.
-    pub fn sections(&self) -> [&dyn Section; 9] {
+    pub fn sections(&self) -> [&dyn Section; 10] {
         [
             &self.server,
             &self.storage,
             &self.auth,
             &self.tls,
             &self.query,
+            &self.cluster,
             &self.ingest,
             &self.catalog,
             &self.maintenance,
@@ -101,12 +104,13 @@ impl Config {
 
     /// The section of that name, to change it.
     fn section_mut(&mut self, name: &str) -> Option<&mut dyn Section> {
-        let all: [&mut dyn Section; 9] = [
+        let all: [&mut dyn Section; 10] = [
             &mut self.server,
             &mut self.storage,
             &mut self.auth,
             &mut self.tls,
             &mut self.query,
+            &mut self.cluster,
             &mut self.ingest,
             &mut self.catalog,
             &mut self.maintenance,

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{AuthMode, Auto, BucketConfig, ByteSize, Compression, LocalPaths, LogFormat, Secret, section::section};
+use super::{
+    AuthMode, Auto, BucketConfig, ByteSize, Compression, Distributed, LocalPaths, LogFormat, Role, Secret,
+    section::section,
+};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -14,6 +17,8 @@ const HOUR: u64 = 60 * MINUTE;
 section! {
     /// Listeners and limits.
     ServerConfig = "server" {
+        /// `"server"`, or `"worker"`: a server that also runs tasks for the coordinators it registers with (see `[cluster]`).
+        role: Role = Role::Server,
         /// Address and port of the Flight listener.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8815)),
         /// Address and port for `/healthz`, `/readyz` and `/metrics`; `"off"` for none.
@@ -118,6 +123,11 @@ section! {
         /// How long a statement may take, from when it is sent to its last row; then it ends with DEADLINE_EXCEEDED. `"off"` for no
         /// bound. A session can ask for less with `SET statement_timeout`.
         statement_timeout: Option<Duration> = None,
+        /// Whether statements run on the workers that have registered: `"auto"`: those that join, aggregate or sort at least `distributed_min_size`;
+        /// `"always"`: all that can; `"never"`. A session can choose with `SET distributed`.
+        distributed: Distributed = Distributed::Auto,
+        /// Bytes of the datasets that a statement reads, from which on it runs on workers when `distributed` is `"auto"`.
+        distributed_min_size: ByteSize = ByteSize(256 << 20),
         /// Whether SQL may name paths on the server's own file system (`CREATE EXTERNAL TABLE`, `COPY TO`): `"allow"`,
         /// `"deny"`, or `"auto"`: only while the server listens on loopback.
         local_paths: LocalPaths = LocalPaths::Auto,
@@ -160,6 +170,31 @@ impl QueryConfig {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+section! {
+    /// Servers that run statements together: workers register with coordinators, which are called by clients.
+    ClusterConfig = "cluster" {
+        /// A worker's coordinators: URLs such as `"grpc://host:8815"` or `"grpc+tls://host:8815"`, separated by commas.
+        coordinators: Option<String> = None,
+        /// The URL that coordinators and other workers reach this worker by; `"off"`: the address it listens on.
+        advertise: Option<String> = None,
+        /// Secret by which the servers of a cluster know each other, at least 32 characters. Set the same one on all of them. Without it a server that
+        /// asks for login takes no workers and no tasks.
+        secret: Option<Secret> = None,
+        /// PEM file with the authorities that the certificates of the other servers must come from; `"off"` for the system's.
+        ca: Option<PathBuf> = None,
+        /// How often a worker says that it is there. After three times that it is taken to be gone.
+        heartbeat: Duration = Duration::from_secs(2),
+    }
+}
+
+impl ClusterConfig {
+    /// The coordinators' URLs.
+    pub fn coordinators(&self) -> Vec<String> {
+        let urls = self.coordinators.as_deref().unwrap_or_default().split(',');
+        urls.map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect()
+    }
 }
 
 section! {

@@ -250,6 +250,28 @@ words! {
 }
 
 words! {
+    /// What a server is there for.
+    Role ("\"server\" or \"worker\"") {
+        /// Clients.
+        Server = "server",
+        /// Clients, and tasks of other servers' statements.
+        Worker = "worker",
+    }
+}
+
+words! {
+    /// Whether statements run on workers.
+    Distributed ("\"auto\", \"always\" or \"never\"") {
+        /// Where it pays.
+        Auto = "auto",
+        /// Wherever it can be.
+        Always = "always",
+        /// On this server alone.
+        Never = "never",
+    }
+}
+
+words! {
     /// How log lines look.
     LogFormat ("\"human\" or \"json\"") {
         /// For people.

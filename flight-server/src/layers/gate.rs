@@ -62,8 +62,15 @@ async fn admit(state: &Arc<State>, request: &mut HttpRequest) -> Result<Option<A
     let connection = connection(request);
     let credentials = Credentials::from_request(request.headers(), certificates(request).as_deref())?;
     let identity = state.auth.identify(credentials, connection.peer.ip()).await?;
-    if access == Access::Admin {
-        identity.require_admin(rpc.map_or("this call", Rpc::name))?;
+    let what = rpc.map_or("this call", Rpc::name);
+    match access {
+        Access::Public | Access::Login => {}
+        Access::Admin => identity.require_admin(what)?,
+        Access::Cluster => identity.require_server(what)?,
+    }
+    // Which actions a server may run is checked with them.
+    if access != Access::Cluster && rpc != Some(Rpc::DoAction) {
+        identity.require_user(what)?;
     }
     let mut cookie = None;
     if rpc.is_some_and(Rpc::uses_session) {

@@ -41,7 +41,7 @@ impl Around for Log {
         let metrics = Arc::clone(&self.metrics);
         let span = tracing::info_span!("rpc", rpc, request = %Ulid::new());
         remote_parent(&span, request.headers());
-        let call = known.is_some_and(Rpc::uses_session).then(|| self.in_flight.begin());
+        let call = known.is_some_and(Rpc::is_work).then(|| self.in_flight.begin());
         let record = Record::start(rpc, Arc::clone(&metrics), span.clone(), call);
         let request = request.map(|body| Body::new(ReceivedBody { inner: body, metrics }));
         let answer = async move {

@@ -25,6 +25,9 @@ pub enum ServeError {
     /// The signing key.
     #[error("the signing key could not be used: {0}")]
     Key(#[source] io::Error),
+    /// The cluster.
+    #[error("{0}")]
+    Cluster(String),
     /// An address could not be listened on.
     #[error("{key}: could not listen on {address}: {source}; is another server running there?")]
     Bind {

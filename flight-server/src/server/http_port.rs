@@ -37,6 +37,8 @@ async fn metrics(extract::State(state): extract::State<Arc<State>>) -> impl Into
         memory: state.engine.memory_reserved() as u64,
         spilled: state.engine.spilled_bytes(),
         compactions: state.engine.compaction_totals(),
+        tasks: state.tasks.running(),
+        workers: state.engine.workers().len(),
     });
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
 }

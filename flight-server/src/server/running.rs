@@ -1,7 +1,12 @@
 //! A server that runs.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use skein_query::distributed::{Cluster, Worker};
 use skein_storage::Buckets;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +15,8 @@ use tonic_health::server::HealthReporter;
 
 use super::{ServeError, State, connection, drain, http_port, reflection, state, upkeep};
 use crate::{
-    config::Config,
+    cluster::{Heartbeat, VERSION, WorkerRoutes, tidy},
+    config::{Config, Role},
     layers::{CatchPanic, Gate, Layer, Log, Small},
     rpc::FlightRoutes,
     tls,
@@ -27,6 +33,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_STREAMS: u32 = 1000;
 /// Room for long tokens and for statements that tools put into headers.
 const MAX_HEADERS: u32 = 64 << 10;
+/// How often the running tasks are counted while a worker ends.
+const TASK_STEP: Duration = Duration::from_millis(20);
 /// How often idle sessions are looked for, and users that another server created.
 const SWEEPS: Duration = Duration::from_secs(5);
 
@@ -77,6 +85,9 @@ impl Running {
         if let Some(tls) = tls {
             builder = builder.tls_config(tls)?;
         }
+        let worker = worker(&config, &state);
+        let routes = |worker| WorkerRoutes::new(worker, Arc::clone(&state.tasks), config.query.statement_timeout);
+        let routes = worker.clone().map(routes);
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(FLIGHT_SERVICE, tonic_health::ServingStatus::Serving).await;
         let router = builder
@@ -86,28 +97,44 @@ impl Running {
             .layer(Layer(CatchPanic))
             .layer(Layer(Gate::new(Arc::clone(&state))))
             .add_service(FlightRoutes::new(Arc::clone(&state)))
+            .add_optional_service(routes)
             .add_service(health_service)
             .add_service(reflection::v1()?)
             .add_service(reflection::v1alpha()?);
 
+        let heartbeat = match config.server.role {
+            Role::Worker => Some(Heartbeat::start(&config, local_addr, &state.tasks).map_err(ServeError::Cluster)?),
+            Role::Server => None,
+        };
         let stop = CancellationToken::new();
+        let close = CancellationToken::new();
         let http_stop = CancellationToken::new();
         let sweeps = tokio::spawn(sweeps(Arc::clone(&state)));
         tokio::spawn(upkeep::run(Arc::clone(&state), config.maintenance.clone(), stop.clone()));
+        let tidy = worker.map(|worker| tokio::spawn(tidy(worker, Arc::clone(&state.tasks))));
         let http =
             http.map(|(listener, _)| tokio::spawn(http_port::serve(listener, Arc::clone(&state), http_stop.clone())));
         let cut = CancellationToken::new();
         let incoming = connection::accept(listener, Arc::clone(&state.sessions), cut.clone());
-        let signal = stop.clone().cancelled_owned();
+        let signal = close.clone().cancelled_owned();
         let server = tokio::spawn(router.serve_with_incoming_shutdown(incoming, signal));
         let shared = Arc::clone(&state);
         let (told, limit) = (stop.clone(), config.server.drain_timeout);
         let task = tokio::spawn(async move {
             told.cancelled().await;
             not_ready(&shared, &health).await;
+            let begun = Instant::now();
+            if let Some(heartbeat) = heartbeat {
+                leave(heartbeat, &shared, limit).await;
+            }
+            close.cancel();
+            let limit = limit.saturating_sub(begun.elapsed());
             drain::drain(server, &shared.in_flight, limit, &cut).await;
             http_stop.cancel();
             sweeps.abort();
+            if let Some(tidy) = tidy {
+                tidy.abort();
+            }
             if let Some(http) = http {
                 http.await?;
             }
@@ -159,6 +186,25 @@ async fn not_ready(state: &State, health: &HealthReporter) {
     for service in ["", FLIGHT_SERVICE] {
         health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
     }
+}
+
+/// Takes no more tasks, and waits for those that run: their workers still have to connect to each other.
+async fn leave(heartbeat: Heartbeat, state: &State, limit: Duration) {
+    heartbeat.leave().await;
+    let done = async {
+        while state.tasks.running() > 0 {
+            tokio::time::sleep(TASK_STEP).await;
+        }
+    };
+    if tokio::time::timeout(limit, done).await.is_err() {
+        tracing::warn!(tasks = state.tasks.running(), "tasks were cut off after the drain time");
+    }
+}
+
+/// What runs tasks, on a worker.
+fn worker(config: &Config, state: &State) -> Option<Worker> {
+    let members = Arc::clone(&state.members) as Arc<dyn Cluster>;
+    (config.server.role == Role::Worker).then(|| state.engine.worker(members, VERSION))
 }
 
 async fn sweeps(state: Arc<State>) {

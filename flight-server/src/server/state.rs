@@ -16,13 +16,17 @@ use skein_catalog::{
 use skein_flight_sql::{FlightSql, Options, ServerFacts};
 use skein_model::{Clock, SystemClock};
 use skein_proto::TicketKey;
-use skein_query::{Engine, EngineConfig};
+use skein_query::{
+    Engine, EngineConfig,
+    distributed::{Cluster, Distribution},
+};
 use skein_storage::{Bucket, Buckets};
 
 use super::{InFlight, ServeError};
 use crate::{
     auth::{Authenticator, AuthenticatorOptions, ServerKey},
-    config::{ByteSize, Compression, Config},
+    cluster::{Connections, Members, Tasks},
+    config::{ByteSize, Compression, Config, Distributed},
     ingest_bridge::IngestBridge,
     session::{SessionLimits, Sessions},
     telemetry::Metrics,
@@ -44,6 +48,10 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// Taking data in.
     pub ingest: IngestBridge,
+    /// The workers that have registered, and connections to workers.
+    pub members: Arc<Members>,
+    /// Tasks of other servers' statements that run here.
+    pub tasks: Arc<Tasks>,
     /// The calls that run.
     pub in_flight: InFlight,
     /// Largest message, in bytes.
@@ -61,12 +69,16 @@ impl State {
         let catalog = Catalog::open(buckets, catalog_options(config, Arc::clone(&clock))).await?;
         let writer = writer_options(config);
         let engine = Engine::new(catalog.clone(), engine_config(config, writer.clone()))?;
+        let connections = Connections::new(&config.cluster, &config.tls).map_err(ServeError::Cluster)?;
+        let members = Arc::new(Members::new(connections, Arc::clone(&clock)));
+        engine.join(Arc::clone(&members) as Arc<dyn Cluster>);
         let key = server_key(config)?;
         let metrics = Arc::new(Metrics::new());
         let auth_options = AuthenticatorOptions {
             mode: config.auth.mode,
             loopback: config.is_loopback(),
             session_ttl: TimeDelta::from_std(config.auth.session_token_ttl).unwrap_or(TimeDelta::MAX),
+            cluster_secret: config.cluster.secret.clone(),
             clock: Arc::clone(&clock),
         };
         let auth = Authenticator::new(catalog.accounts().clone(), &key, auth_options, Arc::clone(&metrics)).await?;
@@ -88,6 +100,8 @@ impl State {
             auth,
             metrics,
             ingest,
+            members,
+            tasks: Arc::default(),
             in_flight: InFlight::default(),
             max_message_bytes: config.server.max_message_size.as_usize(),
             ready: AtomicBool::new(true),
@@ -142,6 +156,12 @@ fn engine_config(config: &Config, writer: WriterOptions) -> EngineConfig {
         max_concurrent_per_user: config.query.max_concurrent_per_user.unwrap_or(usize::MAX),
         max_queued_queries: config.query.max_queued,
         max_queued_per_user: config.query.max_queued_per_user.unwrap_or(usize::MAX),
+        distribution: match config.query.distributed {
+            Distributed::Auto => Distribution::Auto,
+            Distributed::Always => Distribution::Always,
+            Distributed::Never => Distribution::Never,
+        },
+        distribute_min_bytes: config.query.distributed_min_size.0,
         writer,
     }
 }

@@ -20,6 +20,8 @@ const QUERIES_QUEUED: &str = "skein_queries_queued";
 const INGESTS_RUNNING: &str = "skein_ingests_running";
 const SESSIONS: &str = "skein_sessions";
 const MEMORY: &str = "skein_query_memory_bytes";
+const TASKS: &str = "skein_tasks_running";
+const WORKERS: &str = "skein_workers";
 const SPILLED: &str = "skein_query_spilled_bytes";
 const COMPACTIONS: &str = "skein_compactions_total";
 const COMPACTIONS_RUNNING: &str = "skein_compactions_running";
@@ -48,6 +50,10 @@ pub struct Now {
     pub spilled: u64,
     /// Compactions so far.
     pub compactions: CompactionTotals,
+    /// Tasks of other servers' statements.
+    pub tasks: u64,
+    /// Workers that are alive.
+    pub workers: usize,
 }
 
 /// The metrics of one server.
@@ -97,6 +103,8 @@ impl Metrics {
             describe_gauge!(INGESTS_RUNNING, "Uploads whose rows are taken in now");
             describe_gauge!(SESSIONS, "Open sessions");
             describe_gauge!(MEMORY, "Bytes that queries and temporary tables have reserved");
+            describe_gauge!(TASKS, "Tasks of other servers' statements that run here now");
+            describe_gauge!(WORKERS, "Workers that have registered with this server and are alive");
             describe_gauge!(SPILLED, "Bytes on disk that running queries have spilled");
             describe_counter!(COMPACTIONS, "Compactions that ended, by outcome");
             describe_gauge!(COMPACTIONS_RUNNING, "Compactions that run now");
@@ -166,6 +174,8 @@ impl Metrics {
                 (MEMORY, bytes(now.memory)),
                 (SPILLED, bytes(now.spilled)),
                 (COMPACTIONS_RUNNING, bytes(now.compactions.running)),
+                (TASKS, bytes(now.tasks)),
+                (WORKERS, count(now.workers)),
             ] {
                 gauge!(name).set(value);
             }

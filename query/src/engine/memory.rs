@@ -95,6 +95,11 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Most bytes it may hold.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The most bytes held so far.
     pub(crate) fn peak(&self) -> usize {
         self.peak.load(Ordering::Relaxed)

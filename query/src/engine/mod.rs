@@ -6,7 +6,7 @@ mod shared_slots;
 mod slots;
 mod stores;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use datafusion::{
     execution::{SessionStateBuilder, runtime_env::RuntimeEnv, session_state::SessionState},
@@ -28,9 +28,10 @@ use self::{
 use crate::{
     EngineConfig, Error, QueryInfo, Result, Session, SessionInfo,
     compact::Compactions,
+    distributed::{self, Cluster, Worker, WorkerInfo},
     registry::Registry,
     rules,
-    scan::{CacheUse, HotCache, SnapshotCache, SnapshotTable},
+    scan::{CacheUse, HotCache, RemoteFiles, SnapshotCache, SnapshotTable},
 };
 
 /// What all sessions of a server share: the catalog, the memory pool, caches, the registry of queries. Cheap to clone.
@@ -51,6 +52,7 @@ struct Shared {
     shared_slots: SharedSlots,
     snapshots: SnapshotCache,
     sessions: Mutex<Vec<Weak<Session>>>,
+    cluster: OnceLock<Arc<dyn Cluster>>,
 }
 
 impl Engine {
@@ -83,6 +85,7 @@ impl Engine {
             shared_slots: SharedSlots::default(),
             snapshots,
             sessions: Mutex::default(),
+            cluster: OnceLock::new(),
         })))
     }
 
@@ -94,6 +97,30 @@ impl Engine {
     /// The configuration it was made with.
     pub fn config(&self) -> &EngineConfig {
         &self.0.config
+    }
+
+    /// From here on, statements may run on the workers of `cluster`. The first call counts.
+    pub fn join(&self, cluster: Arc<dyn Cluster>) {
+        let _ = self.0.cluster.set(cluster);
+    }
+
+    /// The service that runs tasks of other servers' statements. `cluster` is how it reaches other workers.
+    pub fn worker(&self, cluster: Arc<dyn Cluster>, version: &'static str) -> Worker {
+        distributed::worker(self.clone(), cluster, version)
+    }
+
+    /// The workers that are alive.
+    pub fn workers(&self) -> Vec<WorkerInfo> {
+        self.0.cluster.get().map(|cluster| cluster.workers()).unwrap_or_default()
+    }
+
+    pub(crate) fn cluster(&self) -> Option<&Arc<dyn Cluster>> {
+        self.0.cluster.get()
+    }
+
+    /// How scans that another server planned are read.
+    pub(crate) fn remote_files(&self) -> RemoteFiles {
+        RemoteFiles::new(&self.0.snapshots)
     }
 
     /// A new session. It is listed in `system.sessions` until its last handle goes.

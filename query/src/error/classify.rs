@@ -8,7 +8,7 @@ use datafusion::{common::SchemaError, error::DataFusionError, parquet::errors::P
 use skein_model::{ErrorKind, Kind};
 
 use super::Error;
-use crate::suggest;
+use crate::{distributed::carried_kind, suggest};
 
 /// One of our own errors that travelled through DataFusion, taken out again; otherwise the error as it was.
 pub(super) fn ours(error: DataFusionError) -> Result<Error, DataFusionError> {
@@ -71,7 +71,8 @@ pub(super) fn kind(error: &DataFusionError) -> ErrorKind {
             ErrorKind::Internal
         }
         DataFusionError::External(inner) => source(inner.as_ref()),
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => kind(inner),
+        DataFusionError::Context(text, inner) => carried_kind(text).unwrap_or_else(|| kind(inner)),
+        DataFusionError::Diagnostic(_, inner) => kind(inner),
         DataFusionError::Collection(errors) => errors.first().map_or(ErrorKind::Internal, kind),
         DataFusionError::Shared(inner) => kind(inner),
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use datafusion::error::DataFusionError;
 use skein_model::{ErrorKind, Kind, NameError, QueryId};
 
+use crate::distributed;
+
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -72,6 +74,17 @@ pub enum Error {
         /// The run's id.
         id: QueryId,
     },
+    /// A worker that ran a part of the statement does not answer any more.
+    #[error(
+        "worker {worker} was lost while it worked on the statement ({reason}); run the statement again: it will run on the workers that \
+         are left, or on this server alone"
+    )]
+    WorkerLost {
+        /// The worker's URL.
+        worker: String,
+        /// What happened.
+        reason: String,
+    },
     /// The catalog refused.
     #[error(transparent)]
     Catalog(#[from] skein_catalog::Error),
@@ -110,6 +123,7 @@ impl Kind for Error {
             Self::Unsupported { .. } => ErrorKind::Unimplemented,
             Self::QueueFull { .. } | Self::Exhausted(_) => ErrorKind::ResourceExhausted,
             Self::Cancelled { .. } | Self::Stopped => ErrorKind::Cancelled,
+            Self::WorkerLost { .. } => ErrorKind::Unavailable,
             Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
             Self::Panicked { .. } => ErrorKind::Internal,
             Self::Catalog(error) => error.kind(),
@@ -122,6 +136,9 @@ impl Kind for Error {
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
+        if let Some((worker, reason)) = distributed::lost_worker(&error) {
+            return Self::WorkerLost { worker, reason };
+        }
         match classify::ours(error) {
             Ok(ours) => ours,
             Err(theirs) => Self::Engine {

@@ -11,7 +11,7 @@ use datafusion::{
 
 use super::{Planned, Query, UpdateCount, fallback, optimise};
 use crate::{
-    QueryStream, Result,
+    QueryStream, Result, distributed,
     engine::{self, Slot},
     registry::Run,
     session::Core,
@@ -26,6 +26,9 @@ pub(super) async fn query(planned: &Planned, query: &Query) -> Result<QueryStrea
         run.started();
         let core = &planned.core;
         let state = if query.is_small { &core.single } else { &core.state };
+        if let Some(rows) = on_workers(planned, query, &run).await? {
+            return Ok((rows, slot));
+        }
         let rows = match query.has_clock {
             true => open_watched(state, core, &optimise(core, &query.logical)?, &run).await?,
             false => open_watched(state, core, &query.optimised, &run).await?,
@@ -48,6 +51,25 @@ pub(super) async fn part(planned: &Planned, part: &LogicalPlan, group: &str) -> 
     };
     let started = until_cancelled(&run, outcome).await;
     stream(planned, run, started)
+}
+
+/// The rows of a query that runs on workers; `None` when it runs here.
+async fn on_workers(planned: &Planned, query: &Query, run: &Run) -> Result<Option<Opened>> {
+    let (session, core) = (&planned.session, &planned.core);
+    let statement = distributed::Statement {
+        engine: session.engine(),
+        user: &session.principal().name,
+        core,
+        logical: &query.logical,
+        optimised: &query.optimised,
+        distribution: session.distribution(),
+        run,
+    };
+    let Some(ready) = distributed::open(&statement).await? else { return Ok(None) };
+    let rows = ready.start()?;
+    let here = if query.has_clock { &optimise(core, &query.logical)? } else { &query.optimised };
+    let again = fallback::Spilling::new(&core.state, here, |config| task(&core.state, core, config, run));
+    Ok(Some((fallback::or_else(rows, again), ready.plan)))
 }
 
 fn stream(planned: &Planned, run: Run, started: Result<(Opened, Slot)>) -> Result<QueryStream> {
@@ -99,7 +121,7 @@ async fn until_cancelled<T>(run: &Run, work: impl Future<Output = Result<T>>) ->
 }
 
 /// The physical plan of an optimised logical plan.
-pub(super) async fn physical(state: &SessionState, optimised: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) async fn physical(state: &SessionState, optimised: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     // Not `SessionState::create_physical_plan`: that one optimises again.
     Ok(state.query_planner().create_physical_plan(optimised, state).await?)
 }

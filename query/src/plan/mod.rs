@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub(crate) use bulk::Contexts as BulkContexts;
-pub(crate) use execute::open;
+pub(crate) use execute::{open, physical};
 pub(crate) use optimise::optimise;
 pub use parts::{Divisible, Part};
 pub(crate) use source::Sent;

@@ -136,6 +136,11 @@ impl Run {
         self.live.bounds.memory.clone()
     }
 
+    /// How long it may still take.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        self.live.bounds.time.map(|limit| limit.saturating_sub(self.live.began.elapsed()))
+    }
+
     /// Ready when somebody cancels it or its time is over, with the reason.
     pub(crate) fn stopped(&self) -> impl Future<Output = Error> + Send + use<> {
         let (live, stop) = (Arc::clone(&self.live), self.live.stop.clone());

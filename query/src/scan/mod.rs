@@ -8,6 +8,7 @@ mod part;
 mod positions;
 mod pruning;
 mod reader;
+mod remote;
 mod statistics;
 mod table;
 
@@ -15,4 +16,5 @@ pub(crate) use files::SnapshotCache;
 pub use hot::CacheUse;
 pub(crate) use hot::{HotCache, HotSource};
 pub(crate) use positions::{FILE, PositionedTable, ROW};
+pub(crate) use remote::{RemoteFiles, data_file_id, is_data_file};
 pub(crate) use table::SnapshotTable;

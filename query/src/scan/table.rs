@@ -35,6 +35,7 @@ use super::{
     part, pruning,
     reader::{Readers, SmallFiles},
 };
+use crate::distributed::Remote;
 
 /// One snapshot of a dataset.
 #[derive(Debug, Clone)]
@@ -97,6 +98,11 @@ impl SnapshotTable {
     /// Only the rows in a stretch of its files, laid end to end. Read in order, in one partition.
     pub(crate) fn part(&self, stretch: Range<u64>) -> Self {
         Self { part: Some(stretch), ..self.clone() }
+    }
+
+    /// Whether all of its rows are read, and not a part of them.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.part.is_none()
     }
 
     /// At most `count` stretches of about the same size that are all of it.
@@ -265,7 +271,8 @@ impl SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Option<Arc<dyn ExecutionPlan>>> {
-        if !self.hot.is_on() {
+        // What is in this server's memory is nothing to a worker.
+        if !self.hot.is_on() || state.config().get_extension::<Remote>().is_some() {
             return Ok(None);
         }
         let columns = projection.map_or_else(|| (0..self.files.ids.len()).collect(), <[usize]>::to_vec);

@@ -29,7 +29,13 @@ use skein_catalog::{Actor, At, Entry, EntryKind, Transaction};
 use skein_model::{ByteSize, Principal, SYSTEM_SCHEMA, SessionId, TableName};
 
 use self::{options::Options, temp::TempTables};
-use crate::{Engine, Pins, Result, SessionInfo, plan::BulkContexts, registry::Bounds, system};
+use crate::{
+    Engine, Pins, Result, SessionInfo,
+    distributed::{Distributed, Distribution},
+    plan::BulkContexts,
+    registry::Bounds,
+    system,
+};
 
 pub use delivery::{Compression, Delivery};
 pub(crate) use temp::TEMP_SCHEMA;
@@ -89,13 +95,15 @@ pub(crate) struct Core {
     /// The same for plans that run on one core.
     pub(crate) single: SessionState,
     pub(crate) bulk: BulkContexts,
+    /// The same for plans that run on workers.
+    pub(crate) distributed: Distributed,
 }
 
 impl Core {
-    fn new(state: SessionState) -> Arc<Self> {
+    pub(crate) fn new(state: SessionState) -> Arc<Self> {
         let bulk = BulkContexts::new(state.config());
         let single = single(&state);
-        Arc::new(Self { state, single, bulk })
+        Arc::new(Self { state, single, bulk, distributed: Distributed::default() })
     }
 }
 
@@ -344,6 +352,12 @@ impl Session {
     /// Other numbers after every change of an option or a temporary table.
     pub(crate) fn changes(&self) -> (u64, u64) {
         (self.base.settings.read().changes, self.base.temp.changes())
+    }
+
+    /// Whether its statements run on workers.
+    pub(crate) fn distribution(&self) -> Distribution {
+        let chosen = self.base.settings.read().options.distribution;
+        chosen.unwrap_or(self.base.engine.config().distribution)
     }
 
     /// What a statement of this session may use.

@@ -9,7 +9,7 @@ use super::{
     Delivery,
     limits::{self, Limits},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, distributed::Distribution};
 
 /// DataFusion's settings that a client may change.
 const OPEN_PREFIXES: [&str; 5] = [
@@ -39,11 +39,18 @@ pub(super) struct Options {
     pub(super) schema: String,
     pub(super) delivery: Delivery,
     pub(super) limits: Limits,
+    /// `None`: as the server has it.
+    pub(super) distribution: Option<Distribution>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { schema: DEFAULT_SCHEMA.to_owned(), delivery: Delivery::default(), limits: Limits::default() }
+        Self {
+            schema: DEFAULT_SCHEMA.to_owned(),
+            delivery: Delivery::default(),
+            limits: Limits::default(),
+            distribution: None,
+        }
     }
 }
 
@@ -71,13 +78,17 @@ impl Options {
                 self.limits.time = limits::read_time(value)?;
                 Ok(false)
             }
+            "distributed" => {
+                self.distribution = read_distribution(value)?;
+                Ok(false)
+            }
             "timezone" | "time_zone" | "time.zone" => set_setting(TIMEZONE_SETTING, value, config),
             setting if is_open(setting) => set_setting(setting, value, config),
             setting if setting.starts_with("datafusion.") => {
                 Err(Error::Denied(format!("'{setting}' belongs to the server's configuration")))
             }
             _ => Err(Error::Invalid(format!(
-                "option '{key}' is unknown; there are catalog, schema, timezone, memory_limit, statement_timeout, {} and datafusion.* (SHOW ALL lists them)",
+                "option '{key}' is unknown; there are catalog, schema, timezone, memory_limit, statement_timeout, distributed, {} and datafusion.* (SHOW ALL lists them)",
                 Delivery::KEYS.join(", ")
             ))),
         }
@@ -100,6 +111,10 @@ impl Options {
             }
             "statement_timeout" => {
                 self.limits.time = None;
+                Ok(false)
+            }
+            "distributed" => {
+                self.distribution = None;
                 Ok(false)
             }
             "timezone" | "time_zone" | "time.zone" => reset_setting(TIMEZONE_SETTING, config, defaults),
@@ -126,9 +141,21 @@ impl Options {
             ("timezone".to_owned(), zone),
             ("memory_limit".to_owned(), limits::show_memory(self.limits.memory)),
             ("statement_timeout".to_owned(), limits::show_time(self.limits.time)),
+            ("distributed".to_owned(), self.distribution.map_or("default", Distribution::as_str).to_owned()),
         ]);
         options
     }
+}
+
+/// `default` is what the server has.
+fn read_distribution(value: &str) -> Result<Option<Distribution>> {
+    if value.eq_ignore_ascii_case("default") {
+        return Ok(None);
+    }
+    let known = || {
+        Error::Invalid(format!("'{value}' is no value for 'distributed'; there are auto, always, never and default"))
+    };
+    Distribution::from_name(value).map(Some).ok_or_else(known)
 }
 
 fn is_open(setting: &str) -> bool {

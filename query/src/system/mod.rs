@@ -14,6 +14,7 @@ mod snapshots;
 mod table;
 mod tokens;
 mod users;
+mod workers;
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use self::table::{Source, SystemTable};
 use crate::{Error, Result, Session, suggest};
 
 /// The names of all tables.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 14] = [
     "bucket_errors",
     "buckets",
     "cache",
@@ -39,6 +40,7 @@ pub(crate) const TABLES: [&str; 13] = [
     "snapshots",
     "tokens",
     "users",
+    "workers",
 ];
 
 /// One of the tables; its rows are read when it is scanned.
@@ -57,6 +59,7 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "snapshots" => snapshots::SOURCE,
         "tokens" => tokens::SOURCE,
         "users" => users::SOURCE,
+        "workers" => workers::SOURCE,
         _ => {
             let advice = match suggest::closest(name, TABLES) {
                 Some(near) => format!("did you mean '{SYSTEM_SCHEMA}.{near}'?"),

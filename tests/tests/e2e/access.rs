@@ -44,8 +44,17 @@ async fn call(client: &mut Client, rpc: Rpc) -> Code {
         }
         Rpc::HealthCheck | Rpc::HealthWatch => return health(client, rpc).await,
         Rpc::Reflection | Rpc::ReflectionAlpha => return reflection(client, rpc).await,
+        Rpc::WorkerCoordinate | Rpc::WorkerExecute | Rpc::WorkerInfo => unary(client, rpc.path()).await,
     };
     outcome.map_or_else(|status| status.code(), |()| Code::Ok)
+}
+
+/// A call with an empty message.
+async fn unary(client: &Client, path: &'static str) -> Result<(), Status> {
+    let mut grpc = tonic::client::Grpc::new(channel(client));
+    grpc.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<Empty, Empty>::default();
+    grpc.unary(client.request(Empty {}), http::uri::PathAndQuery::from_static(path), codec).await.map(drop)
 }
 
 async fn drain<T>(response: Result<tonic::Response<tonic::Streaming<T>>, Status>) -> Result<(), Status> {
@@ -135,7 +144,7 @@ async fn every_rpc_asks_for_login_unless_the_table_says_otherwise() {
             let code = call(&mut client, rpc).await;
             match (rpc, rpc.access()) {
                 // It is public because it is where one logs in; it checks the same credentials.
-                (Rpc::Handshake, _) | (_, Access::Login | Access::Admin) => assert!(
+                (Rpc::Handshake, _) | (_, Access::Login | Access::Admin | Access::Cluster) => assert!(
                     matches!(code, Code::Unauthenticated | Code::ResourceExhausted),
                     "{rpc:?} with {what}: {code:?}"
                 ),
@@ -152,7 +161,12 @@ async fn every_rpc_works_for_whoever_is_logged_in() {
     admin.action("user.create", &json!({"name": "ada", "password": "a long password"})).await.unwrap();
     let mut ada = server.client().await.basic("ada", "a long password");
     for rpc in Rpc::ALL {
-        let expected = if rpc == Rpc::DoExchange { Code::Unimplemented } else { Code::Ok };
+        let expected = match (rpc, rpc.access()) {
+            (Rpc::DoExchange, _) => Code::Unimplemented,
+            // Those are for servers.
+            (_, Access::Cluster) => Code::PermissionDenied,
+            _ => Code::Ok,
+        };
         assert_eq!(call(&mut ada, rpc).await, expected, "{rpc:?}");
     }
 }
@@ -187,7 +201,7 @@ async fn what_is_for_administrators_is_refused_to_others() {
         let body = action.example().as_bytes().to_vec();
         let code = bea.raw_action(action.name(), body).await.map_or_else(|status| status.code(), |_| Code::Ok);
         match of_action(action) {
-            ActionAccess::Admin => assert_eq!(code, Code::PermissionDenied, "{action}"),
+            ActionAccess::Admin | ActionAccess::Cluster => assert_eq!(code, Code::PermissionDenied, "{action}"),
             ActionAccess::Login | ActionAccess::OwnOrAdmin => {
                 assert!(!matches!(code, Code::Unauthenticated | Code::Internal), "{action}: {code:?}");
             }
@@ -242,13 +256,7 @@ async fn an_action_that_is_not_done_says_which() {
 async fn a_path_that_nobody_serves_needs_login_too() {
     let server = TestServer::start().await;
     let admin = server.admin().await;
-    let call = async |client: &Client| {
-        let mut grpc = tonic::client::Grpc::new(channel(client));
-        grpc.ready().await.unwrap();
-        let path = http::uri::PathAndQuery::from_static("/some.Service/Method");
-        let codec = tonic_prost::ProstCodec::<Empty, Empty>::default();
-        grpc.unary(client.request(Empty {}), path, codec).await.map(drop).unwrap_err().code()
-    };
+    let call = async |client: &Client| unary(client, "/some.Service/Method").await.unwrap_err().code();
     assert_eq!(call(&server.client().await).await, Code::Unauthenticated);
     assert_eq!(call(&admin).await, Code::Unimplemented);
 }

@@ -12,19 +12,19 @@ use tonic::{
 use crate::support::{Client, TestServer};
 
 /// An authority, and the folder its files are in.
-struct Authority {
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "Test authority");
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
 
-    fn pem(&self) -> String {
+    pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
@@ -40,7 +40,7 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    fn configure(&self, folder: &Path, config: &mut Config) {
+    pub fn configure(&self, folder: &Path, config: &mut Config) {
         let (certificate, key) = self.issue("server");
         std::fs::create_dir_all(folder).unwrap();
         for (name, text) in [("ca.pem", self.pem()), ("cert.pem", certificate), ("key.pem", key)] {
@@ -50,7 +50,7 @@ impl Authority {
         config.tls.key = Some(folder.join("key.pem"));
     }
 
-    async fn connect(&self, server: &TestServer, identity: Option<(String, String)>) -> Result<Channel, String> {
+    pub async fn connect(&self, server: &TestServer, identity: Option<(String, String)>) -> Result<Channel, String> {
         let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.pem())).domain_name("localhost");
         if let Some((certificate, key)) = identity {
             tls = tls.identity(Identity::from_pem(certificate, key));
