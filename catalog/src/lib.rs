@@ -6,6 +6,7 @@
 //! any number of servers can share a bucket without a leader. A [`Transaction`] changes several of them at once.
 
 mod catalog;
+pub mod crash;
 mod dataset;
 mod deletes;
 mod documents;

@@ -14,7 +14,7 @@ use super::{
     change::{Change, Committed, Prepared, Proposal},
 };
 use crate::{
-    Actor, Error, Result, Snapshot,
+    Actor, Error, Result, Snapshot, crash,
     log::{self, Delta},
     persisted,
 };
@@ -87,8 +87,12 @@ pub(super) async fn place(dataset: &Dataset, proposal: &Proposal<'_>) -> Result<
             Err(refusal) => return Err(refusal),
         };
         let bytes = persisted::encode(delta.as_ref())?;
+        crash::point(delta.info.operation.as_str(), "before");
         match shared.bucket().put_new(&log::delta_key(dataset.id(), snapshot.version), bytes).await {
-            Ok(PutNew::Created) => return Ok(Placed::New { delta, snapshot }),
+            Ok(PutNew::Created) => {
+                crash::point(delta.info.operation.as_str(), "after");
+                return Ok(Placed::New { delta, snapshot });
+            }
             Ok(PutNew::Exists) => {}
             Err(source @ skein_storage::Error::Ambiguous { .. }) => {
                 return Err(Error::CommitUnknown { what: proposal.table(), version: snapshot.version, source });

@@ -14,7 +14,7 @@ use super::{
     commit::{self, Placed, place},
     staged::Staged,
 };
-use crate::{Actor, Catalog, Error, Result, Snapshot, SnapshotInfo, log::Delta, transaction::Outcome};
+use crate::{Actor, Catalog, Error, Result, Snapshot, SnapshotInfo, crash, log::Delta, transaction::Outcome};
 
 /// What a transaction changes in one dataset, as one change.
 pub(crate) struct Part<'a> {
@@ -67,7 +67,10 @@ where
         for Part { dataset, proposal } in parts {
             let part = Part { dataset, proposal: proposal.within(transaction) };
             match place(&part.dataset, &part.proposal).await? {
-                Placed::New { delta, snapshot } => placed.push((part.dataset.clone(), delta, snapshot)),
+                Placed::New { delta, snapshot } => {
+                    placed.push((part.dataset.clone(), delta, snapshot));
+                    crash::point("transaction", "between");
+                }
                 Placed::Duplicate(_) => return Err(part.duplicate()),
             }
         }
@@ -80,7 +83,10 @@ where
     };
     // Not before any of the entries, so that no version is older than the one before it.
     let at = placed.iter().map(|(_, _, snapshot)| snapshot.info.timestamp).fold(catalog.now(), Ord::max);
-    match catalog.outcomes().decide(transaction, Outcome::Committed { at }, at).await {
+    crash::point("transaction", "before");
+    let decided = catalog.outcomes().decide(transaction, Outcome::Committed { at }, at).await;
+    crash::point("transaction", "after");
+    match decided {
         Ok(Outcome::Committed { at }) => {
             for (dataset, delta, snapshot) in placed {
                 adopt(&dataset, *delta, &snapshot, at);

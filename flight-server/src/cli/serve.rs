@@ -68,6 +68,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Failure::new(Exit::Failed, super::failure::one_line(&error.to_string()))
             .hint("'skein config print' shows what the server was told")
     };
+    // For tests of crashes; a release build does not heed it.
+    if let Ok(point) = std::env::var("SKEIN_CRASH_AT") {
+        skein_catalog::crash::arm(&point);
+    }
     let _telemetry = telemetry::init(&config.telemetry).map_err(|error| failed(&error))?;
     // Listening for signals starts before the server does, so that one that comes early is not lost.
     let stop = stop_signal()?;

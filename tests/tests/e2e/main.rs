@@ -11,6 +11,7 @@ mod cli;
 mod cluster;
 mod compact;
 mod crash;
+mod crash_points;
 mod crowd;
 mod dependencies;
 mod distributed;
