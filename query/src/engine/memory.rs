@@ -272,6 +272,10 @@ impl MemoryPool for Budget {
 
     /// Operators that can spill take a refusal as the sign to do so; of the others it ends the statement.
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DfResult<()> {
+        // An operator that needs nothing is refused nothing, also where others hold more than they may.
+        if additional == 0 {
+            return Ok(());
+        }
         if !self.own.try_grow(reservation.consumer(), additional) {
             return Err(self.refuse(
                 reservation,
@@ -354,6 +358,15 @@ mod tests {
         one.shrink(200);
         drop((one, two));
         assert_eq!((first.used(), first.peak(), budgets.shared.reserved()), (0, 600, 0));
+    }
+
+    #[test]
+    fn who_needs_nothing_is_refused_nothing() {
+        let budget = budgets(1000, 600, usize::MAX).of_statement("ada", None);
+        let (buffers, sum) = (reserve(&budget, "buffers"), reserve(&budget, "sum"));
+        buffers.grow(700);
+        assert!(sum.try_grow(1).is_err());
+        sum.try_grow(0).unwrap();
     }
 
     #[test]
