@@ -114,8 +114,8 @@ impl Running {
         let tidy = worker.map(|worker| tokio::spawn(tidy(worker, Arc::clone(&state.tasks))));
         let http =
             http.map(|(listener, _)| tokio::spawn(http_port::serve(listener, Arc::clone(&state), http_stop.clone())));
-        let cut = CancellationToken::new();
-        let incoming = connection::accept(listener, Arc::clone(&state.sessions), cut.clone());
+        let (cut, traffic) = (CancellationToken::new(), drain::Traffic::default());
+        let incoming = connection::accept(listener, Arc::clone(&state.sessions), cut.clone(), traffic.clone());
         let signal = close.clone().cancelled_owned();
         let server = tokio::spawn(router.serve_with_incoming_shutdown(incoming, signal));
         let shared = Arc::clone(&state);
@@ -129,7 +129,7 @@ impl Running {
             }
             close.cancel();
             let limit = limit.saturating_sub(begun.elapsed());
-            drain::drain(server, &shared.in_flight, limit, &cut).await;
+            drain::drain(server, &shared.in_flight, &traffic, limit, &cut).await;
             http_stop.cancel();
             sweeps.abort();
             if let Some(tidy) = tidy {
