@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("query", &["catalog", "storage", "model"]),
     ("flight-sql", &["query", "proto", "model"]),
     ("flight-server", &["flight-sql", "query", "ingest", "catalog", "storage", "proto", "model", "client"]),
-    ("client", &["proto", "model"]),
+    ("client", &["proto"]),
     ("tests", &["flight-server", "flight-sql", "query", "ingest", "catalog", "storage", "proto", "model", "client"]),
 ];
 
