@@ -113,12 +113,33 @@ def test_ingest_file(skein: Connection, table: str, tmp_path: Path) -> None:
     assert skein.sql(f"SELECT count(*) FROM {table}").scalar() == 4
 
 
+class Halting(io.BytesIO):
+    """A file whose end comes only after the server has told of rows."""
+
+    def __init__(self, content: bytes, told: threading.Event) -> None:
+        super().__init__(content)
+        self.told = told
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() > len(self.getbuffer()) // 2:
+            assert self.told.wait(60), "no progress was told"
+        return super().read(size)
+
+
 def test_ingest_an_open_file_with_progress(skein: Connection, table: str) -> None:
     seen: list[Progress] = []
+    told = threading.Event()
+
+    def progress(now: Progress) -> None:
+        seen.append(now)
+        if now.rows:
+            told.set()
+
     lines = "n,text\n" + "".join(f"{n},{'x' * 50}\n" for n in range(300_000))
-    report = skein.ingest_file(io.BytesIO(lines.encode()), table, "create", format="csv", progress=seen.append)
+    report = skein.ingest_file(Halting(lines.encode(), told), table, "create", format="csv", progress=progress)
     assert report.rows == 300_000
-    assert all(a.rows <= b.rows for a, b in zip(seen, seen[1:], strict=False))
+    assert 0 < seen[-1].rows <= 300_000 and 0 < seen[-1].bytes <= len(lines)
+    assert all(a.rows <= b.rows and a.bytes <= b.bytes for a, b in zip(seen, seen[1:], strict=False))
 
 
 def test_tables_and_actions(skein: Connection, table: str) -> None:
