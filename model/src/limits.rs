@@ -1,5 +1,8 @@
 //! Sizes that hostile or careless input may not exceed.
 
+/// Longest name of a user, in bytes.
+pub const MAX_USER_NAME_BYTES: usize = 128;
+
 /// Upper bounds on what one request may carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

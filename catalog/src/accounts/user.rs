@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use skein_model::MAX_USER_NAME_BYTES;
 use ulid::Ulid;
 
 use super::UserInfo;
@@ -10,8 +11,6 @@ use crate::{Error, Result, writer::hex};
 
 /// The document kind.
 pub(super) const KIND: &str = "user";
-/// Longest name, in bytes.
-const MAX_NAME_BYTES: usize = 128;
 /// The version of the form below.
 pub(super) const FORMAT: u32 = 1;
 
@@ -57,9 +56,9 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     if name.is_empty() {
         return refuse("is empty; give it at least one character");
     }
-    if name.len() > MAX_NAME_BYTES {
+    if name.len() > MAX_USER_NAME_BYTES {
         return Err(Error::InvalidInput(format!(
-            "the user name is {} bytes long; the limit is {MAX_NAME_BYTES}",
+            "the user name is {} bytes long; the limit is {MAX_USER_NAME_BYTES}",
             name.len()
         )));
     }

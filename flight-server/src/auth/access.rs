@@ -31,67 +31,47 @@ pub enum ActionAccess {
     Cluster,
 }
 
-/// Every RPC the port serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Rpc {
-    /// Flight: exchange credentials for a bearer token.
-    Handshake,
-    /// Flight: list datasets and views.
-    ListFlights,
-    /// Flight: plan a statement or a read.
-    GetFlightInfo,
-    /// Flight: plan a statement, step by step.
-    PollFlightInfo,
-    /// Flight: the schema of a statement or a table.
-    GetSchema,
-    /// Flight: stream a result.
-    DoGet,
-    /// Flight: stream data in, or run an update.
-    DoPut,
-    /// Flight: both directions at once.
-    DoExchange,
-    /// Flight: run an action.
-    DoAction,
-    /// Flight: list the actions.
-    ListActions,
-    /// Health: the state now.
-    HealthCheck,
-    /// Health: the state, as it changes.
-    HealthWatch,
-    /// Reflection, version 1.
-    Reflection,
-    /// Reflection, version 1 alpha.
-    ReflectionAlpha,
-    /// Workers: brings a task, and is open for as long as it lasts.
-    WorkerCoordinate,
-    /// Workers: the rows of a task.
-    WorkerExecute,
-    /// Workers: the version.
-    WorkerInfo,
+macro_rules! rpcs {
+    ($($variant:ident, $path:literal, $description:literal;)+) => {
+        /// Every RPC the port serves.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Rpc {
+            $(#[doc = $description] $variant,)+
+        }
+
+        impl Rpc {
+            /// All of them.
+            pub const ALL: [Self; [$(Self::$variant,)+].len()] = [$(Self::$variant,)+];
+
+            /// Its path on the wire, `/service/method`.
+            pub const fn path(self) -> &'static str {
+                match self { $(Self::$variant => $path,)+ }
+            }
+        }
+    };
+}
+
+rpcs! {
+    Handshake, "/arrow.flight.protocol.FlightService/Handshake", "Flight: exchange credentials for a bearer token.";
+    ListFlights, "/arrow.flight.protocol.FlightService/ListFlights", "Flight: list datasets and views.";
+    GetFlightInfo, "/arrow.flight.protocol.FlightService/GetFlightInfo", "Flight: plan a statement or a read.";
+    PollFlightInfo, "/arrow.flight.protocol.FlightService/PollFlightInfo", "Flight: plan a statement, step by step.";
+    GetSchema, "/arrow.flight.protocol.FlightService/GetSchema", "Flight: the schema of a statement or a table.";
+    DoGet, "/arrow.flight.protocol.FlightService/DoGet", "Flight: stream a result.";
+    DoPut, "/arrow.flight.protocol.FlightService/DoPut", "Flight: stream data in, or run an update.";
+    DoExchange, "/arrow.flight.protocol.FlightService/DoExchange", "Flight: both directions at once.";
+    DoAction, "/arrow.flight.protocol.FlightService/DoAction", "Flight: run an action.";
+    ListActions, "/arrow.flight.protocol.FlightService/ListActions", "Flight: list the actions.";
+    HealthCheck, "/grpc.health.v1.Health/Check", "Health: the state now.";
+    HealthWatch, "/grpc.health.v1.Health/Watch", "Health: the state, as it changes.";
+    Reflection, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "Reflection, version 1.";
+    ReflectionAlpha, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "Reflection, version 1 alpha.";
+    WorkerCoordinate, "/worker.WorkerService/CoordinatorChannel", "Workers: brings a task, and is open for as long as it lasts.";
+    WorkerExecute, "/worker.WorkerService/ExecuteTask", "Workers: the rows of a task.";
+    WorkerInfo, "/worker.WorkerService/GetWorkerInfo", "Workers: the version.";
 }
 
 impl Rpc {
-    /// All of them.
-    pub const ALL: [Self; 17] = [
-        Self::Handshake,
-        Self::ListFlights,
-        Self::GetFlightInfo,
-        Self::PollFlightInfo,
-        Self::GetSchema,
-        Self::DoGet,
-        Self::DoPut,
-        Self::DoExchange,
-        Self::DoAction,
-        Self::ListActions,
-        Self::HealthCheck,
-        Self::HealthWatch,
-        Self::Reflection,
-        Self::ReflectionAlpha,
-        Self::WorkerCoordinate,
-        Self::WorkerExecute,
-        Self::WorkerInfo,
-    ];
-
     /// What it needs.
     pub const fn access(self) -> Access {
         match self {
@@ -139,29 +119,6 @@ impl Rpc {
     /// Whether a server that ends waits for it.
     pub const fn is_work(self) -> bool {
         self.uses_session() || matches!(self, Self::WorkerCoordinate | Self::WorkerExecute)
-    }
-
-    /// Its path on the wire, `/service/method`.
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::Handshake => "/arrow.flight.protocol.FlightService/Handshake",
-            Self::ListFlights => "/arrow.flight.protocol.FlightService/ListFlights",
-            Self::GetFlightInfo => "/arrow.flight.protocol.FlightService/GetFlightInfo",
-            Self::PollFlightInfo => "/arrow.flight.protocol.FlightService/PollFlightInfo",
-            Self::GetSchema => "/arrow.flight.protocol.FlightService/GetSchema",
-            Self::DoGet => "/arrow.flight.protocol.FlightService/DoGet",
-            Self::DoPut => "/arrow.flight.protocol.FlightService/DoPut",
-            Self::DoExchange => "/arrow.flight.protocol.FlightService/DoExchange",
-            Self::DoAction => "/arrow.flight.protocol.FlightService/DoAction",
-            Self::ListActions => "/arrow.flight.protocol.FlightService/ListActions",
-            Self::HealthCheck => "/grpc.health.v1.Health/Check",
-            Self::HealthWatch => "/grpc.health.v1.Health/Watch",
-            Self::Reflection => "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-            Self::ReflectionAlpha => "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-            Self::WorkerCoordinate => "/worker.WorkerService/CoordinatorChannel",
-            Self::WorkerExecute => "/worker.WorkerService/ExecuteTask",
-            Self::WorkerInfo => "/worker.WorkerService/GetWorkerInfo",
-        }
     }
 
     /// Its method name, as it appears in logs and metrics.

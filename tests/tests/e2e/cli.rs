@@ -236,6 +236,32 @@ fn users_and_tokens_log_in() {
 }
 
 #[test]
+fn a_deleted_user_and_their_tokens_log_in_no_more() {
+    let server = Served::start();
+    let password = "a long password";
+    let create = ["user", "create", "ada", "--admin", "--password-stdin"];
+    assert_eq!(code(&with_stdin(&mut server.command(&create), "a long password\n")), 0);
+    let as_user = |name: &str, arguments: &[&str]| {
+        server.command(arguments).env("SKEIN_USER", name).env("SKEIN_PASSWORD", password).output().unwrap()
+    };
+    let mut create = server.command(&["user", "create", "grace"]);
+    create.env("SKEIN_USER", "ada").env("SKEIN_PASSWORD", password).env("SKEIN_NEW_PASSWORD", password);
+    assert_eq!(code(&create.output().unwrap()), 0);
+    let token = stdout(&as_user("grace", &["token", "create", "--label", "test"]));
+    let with_token = || code(&server.command(&["ls"]).env("SKEIN_TOKEN", token.trim()).output().unwrap());
+    assert_eq!((with_token(), code(&as_user("grace", &["ls"]))), (0, 0));
+
+    let refused = as_user("grace", &["user", "delete", "ada"]);
+    assert_eq!(code(&refused), 4, "{}", stderr(&refused));
+    let deleted = as_user("ada", &["user", "delete", "grace"]);
+    assert_eq!(code(&deleted), 0, "{}", stderr(&deleted));
+    assert_eq!((with_token(), code(&as_user("grace", &["ls"]))), (4, 4));
+    assert!(!stdout(&as_user("ada", &["user", "list"])).contains("grace"));
+    assert_eq!(code(&as_user("ada", &["user", "delete", "grace"])), 5);
+    assert_eq!(code(&as_user("ada", &["user", "delete", "grace", "--if-exists"])), 0);
+}
+
+#[test]
 fn damage_is_found() {
     let server = Served::start();
     server.csv("CREATE TABLE t AS SELECT 1 AS a");

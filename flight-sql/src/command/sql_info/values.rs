@@ -6,6 +6,7 @@ use arrow_flight::sql::{
     SqlSupportedUnions, SqlTransactionIsolationLevel, SupportedSqlGrammar, metadata::SqlInfoDataBuilder,
 };
 
+use skein_model::MAX_USER_NAME_BYTES;
 use skein_query::{SUBSTRAIT_NEWEST, SUBSTRAIT_OLDEST};
 
 use super::functions;
@@ -138,7 +139,7 @@ fn limits(info: &mut SqlInfoDataBuilder, facts: &ServerFacts) {
         (Code::SqlMaxStatements, UNLIMITED),
         (Code::SqlMaxTableNameLength, MAX_NAME),
         (Code::SqlMaxTablesInSelect, UNLIMITED),
-        (Code::SqlMaxUsernameLength, UNLIMITED),
+        (Code::SqlMaxUsernameLength, length(MAX_USER_NAME_BYTES)),
     ] {
         info.append(code, limit);
     }
