@@ -1,4 +1,4 @@
-"""Runs benchmarks (all, or those named) and writes results.json and a Markdown table.
+"""Runs benchmarks (all, or those named), puts their figures into results.json beside those of the others, and prints a Markdown table.
 
     python benchmarks/bench.py [stream] [tpch] [latency] [ingest] [commits] [deletes] [crowd]
 """
@@ -27,6 +27,13 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def merged(old: list[dict], new: list[dict]) -> list[dict]:
+    """The figures that were there, each in its place, with new ones instead of those of the same name and peer."""
+    figures = {(row["name"], row["peer_name"]): row for row in old}
+    figures.update({(row["name"], row["peer_name"]): row for row in new})
+    return list(figures.values())
+
+
 def main() -> int:
     rows, failed = [], []
     for name in sys.argv[1:] or ALL:
@@ -35,7 +42,9 @@ def main() -> int:
         rows += [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if done.returncode:
             failed.append(name)
-    (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
+    results = HERE / "results.json"
+    kept = json.loads(results.read_text()) if results.exists() else []
+    results.write_text(json.dumps(merged(kept, rows), indent=1) + "\n")
     print(table(rows))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
