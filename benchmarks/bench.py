@@ -29,9 +29,7 @@ def table(rows: list[dict]) -> str:
 
 def merged(old: list[dict], new: list[dict]) -> list[dict]:
     """The figures that were there, each in its place, with new ones instead of those of the same name and peer."""
-    figures = {(row["name"], row["peer_name"]): row for row in old}
-    figures.update({(row["name"], row["peer_name"]): row for row in new})
-    return list(figures.values())
+    return list({(row["name"], row.get("peer_name")): row for row in [*old, *new]}.values())
 
 
 def main() -> int:
