@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skein_catalog::maintenance;
 use skein_proto::{DatasetGcRequest, DatasetGcResponse};
 use tonic::Status;
 
@@ -13,11 +12,7 @@ const MAX_KEYS: usize = 1000;
 
 pub(super) async fn run(state: &Arc<State>, request: DatasetGcRequest) -> Result<DatasetGcResponse, Status> {
     let grace = request.grace_seconds.map_or(state.catalog.options().gc_grace, Duration::from_secs);
-    let report =
-        maintenance::gc(&state.catalog, grace, request.dry_run).await.map_err(|error| status::from_error(&error))?;
-    for problem in &report.problems {
-        tracing::warn!(problem, "garbage collection could not do all");
-    }
+    let report = state.collect_garbage(grace, request.dry_run).await.map_err(|error| status::from_error(&error))?;
     Ok(DatasetGcResponse {
         removed_files: report.removed.len() as u64,
         removed_bytes: report.bytes,

@@ -159,7 +159,10 @@ mod tests {
         for key in ["interval", "min_small_files", "deleted_percent"] {
             assert!(text.contains(&format!("maintenance.{key}: must be")), "{key}: {text}");
         }
-        assert_eq!(errors("[maintenance]\ncompact = true\nkeep_age = \"7d\"\nkeep_versions = 10\n"), "");
+        assert_eq!(
+            errors("[maintenance]\ncompact = true\nkeep_age = \"7d\"\nkeep_versions = 10\ncollect = true\n"),
+            ""
+        );
     }
 
     #[test]

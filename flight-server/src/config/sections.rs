@@ -217,8 +217,8 @@ section! {
         /// How old what a server knows about a dataset may be before it looks into the bucket again. `"0s"`: it always looks,
         /// so it sees what other servers commit at once.
         refresh: Duration = Duration::ZERO,
-        /// A file that no snapshot names is removed by `dataset.gc` when it is older than this. Must be longer than the
-        /// longest ingest; one that takes longer fails if garbage is collected meanwhile.
+        /// A file that no snapshot names is removed by garbage collection (`dataset.gc`, `maintenance.collect`) when it is older
+        /// than this. Must be longer than the longest ingest; one that takes longer fails if garbage is collected meanwhile.
         gc_grace: Duration = Duration::from_secs(24 * HOUR),
         /// A whole copy of a dataset's state is written every so many snapshots.
         checkpoint_every: u64 = 50,
@@ -226,11 +226,11 @@ section! {
 }
 
 section! {
-    /// Upkeep of datasets in the background; `system.compactions` shows what it does. `dataset.compact`, `dataset.expire` and
-    /// `dataset.gc` do the same when they are asked.
+    /// Upkeep of datasets in the background; `system.compactions` and the metrics show what it does. `dataset.compact`,
+    /// `dataset.expire` and `dataset.gc` do the same when they are asked.
     MaintenanceConfig = "maintenance" {
         /// Compact datasets that have many small files or many deleted rows, one at a time, giving way to queries. The files that
-        /// it replaces stay until their versions are expired and garbage is collected.
+        /// it replaces stay until their versions are expired and garbage is collected: see `keep_age`, `keep_versions`, `collect`.
         compact: bool = false,
         /// How often all datasets are looked at, about.
         interval: Duration = Duration::from_secs(MINUTE),
@@ -243,6 +243,9 @@ section! {
         /// Expire all but so many of the newest versions, as often; with `keep_age`, only such as are older too. `"off"`: none
         /// by number.
         keep_versions: Option<usize> = None,
+        /// Remove what nobody needs any more, `catalog.gc_grace` after that, in all datasets and as often as versions are expired:
+        /// what `dataset.gc` does. Without it only `dataset.gc` frees space.
+        collect: bool = false,
     }
 }
 

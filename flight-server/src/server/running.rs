@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use skein_model::{Clock, SystemClock};
 use skein_query::distributed::{Cluster, Worker};
 use skein_storage::Buckets;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -55,17 +56,18 @@ impl Running {
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         tls::check_exposure(&config)?;
         let buckets = state::open_buckets(&config).await?;
-        Self::start_over(config, buckets).await
+        Self::start_over(config, buckets, Arc::new(SystemClock)).await
     }
 
-    /// As [`Running::start`], over buckets that are open already, whatever the configuration says of buckets.
+    /// As [`Running::start`], over buckets that are open already, whatever the configuration says of buckets, and with the
+    /// time of `clock`.
     ///
     /// # Errors
     /// As [`Running::start`].
-    pub async fn start_over(config: Config, buckets: Buckets) -> Result<Self, ServeError> {
+    pub async fn start_over(config: Config, buckets: Buckets, clock: Arc<dyn Clock>) -> Result<Self, ServeError> {
         tls::check_exposure(&config)?;
         let tls = tls::server_config(&config.tls)?;
-        let state = Arc::new(State::open(&config, buckets).await?);
+        let state = Arc::new(State::open(&config, buckets, clock).await?);
         let (listener, local_addr) = bind("server.listen", config.server.listen).await?;
         let http = match config.server.http_listen {
             Some(address) => Some(bind("server.http_listen", address).await?),

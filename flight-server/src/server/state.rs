@@ -6,15 +6,17 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use chrono::TimeDelta;
 use skein_catalog::{
     Catalog, CatalogOptions,
+    maintenance::{self, GcReport},
     writer::{self, WriterOptions},
 };
 use skein_flight_sql::{FlightSql, Options, ServerFacts};
-use skein_model::{Clock, SystemClock};
+use skein_model::Clock;
 use skein_proto::TicketKey;
 use skein_query::{
     Engine, EngineConfig,
@@ -60,12 +62,11 @@ pub struct State {
 }
 
 impl State {
-    /// Opens everything that `config` names, over `buckets`.
+    /// Opens everything that `config` names, over `buckets`, with the time of `clock`.
     ///
     /// # Errors
     /// When the catalog, the engine or the key can't be used.
-    pub async fn open(config: &Config, buckets: Buckets) -> Result<Self, ServeError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    pub async fn open(config: &Config, buckets: Buckets, clock: Arc<dyn Clock>) -> Result<Self, ServeError> {
         let catalog = Catalog::open(buckets, catalog_options(config, Arc::clone(&clock))).await?;
         let writer = writer_options(config);
         let engine = Engine::new(catalog.clone(), engine_config(config, writer.clone()))?;
@@ -106,6 +107,21 @@ impl State {
             max_message_bytes: config.server.max_message_size.as_usize(),
             ready: AtomicBool::new(true),
         })
+    }
+
+    /// Removes what nobody needs any more, and counts it. What could not be looked at or removed is logged.
+    ///
+    /// # Errors
+    /// As [`maintenance::gc`].
+    pub async fn collect_garbage(&self, grace: Duration, dry_run: bool) -> skein_catalog::Result<GcReport> {
+        let report = maintenance::gc(&self.catalog, grace, dry_run).await?;
+        if !dry_run {
+            self.metrics.garbage_collected(report.removed.len() as u64, report.bytes);
+        }
+        for problem in &report.problems {
+            tracing::warn!(problem, "garbage collection could not do all");
+        }
+        Ok(report)
     }
 
     /// Whether new work is welcome.

@@ -1,4 +1,4 @@
-//! Upkeep of datasets that nobody has to ask for: compaction, and the end of old versions.
+//! Upkeep of datasets that nobody has to ask for: compaction, the end of old versions, and the removal of what nobody needs then.
 //!
 //! Several servers over the same buckets may all do it. Their commits are checked like all others, so the worst that comes of it is
 //! work done twice.
@@ -17,14 +17,15 @@ use tokio_util::sync::CancellationToken;
 use super::State;
 use crate::config::MaintenanceConfig;
 
-/// Old versions are looked for in one round of so many: each time it is a version of its own that says so.
-const EXPIRES_EVERY: u64 = 60;
+/// Old versions and garbage are looked for in one round of so many: the first are ended by versions of their own, and for the
+/// other all buckets are listed.
+const TIDIES_EVERY: u64 = 60;
 /// Longest pause after failures, unless rounds are rarer still.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Looks after all datasets until `stop`.
 pub(super) async fn run(state: Arc<State>, config: MaintenanceConfig, stop: CancellationToken) {
-    if !config.compact && retention(&config).is_none() {
+    if !config.compact && retention(&config).is_none() && !config.collect {
         return;
     }
     let mut keeper = Keeper { state, config, stop, round: 0, failures: HashMap::new() };
@@ -58,7 +59,8 @@ struct Keeper {
 impl Keeper {
     /// Looks at every dataset, and compacts those that are worth it, one after the other.
     async fn round(&mut self) {
-        let expires = retention(&self.config).filter(|_| self.round.is_multiple_of(EXPIRES_EVERY));
+        let tidies = self.round.is_multiple_of(TIDIES_EVERY);
+        let expires = retention(&self.config).filter(|_| tidies);
         self.round += 1;
         let entries = match self.state.catalog.entries().await {
             Ok(entries) => entries,
@@ -79,6 +81,10 @@ impl Keeper {
             if let Some(pressure) = self.pressure(&dataset).await {
                 worth.push((pressure, dataset));
             }
+        }
+        // Before compactions, which may take long.
+        if tidies && self.config.collect {
+            self.collect().await;
         }
         worth.sort_by_key(|(pressure, _)| std::cmp::Reverse(*pressure));
         for (_, dataset) in worth {
@@ -139,6 +145,20 @@ impl Keeper {
             Err(error) => tracing::warn!(table = %dataset.name(), %error, "old versions could not be expired"),
         }
     }
+
+    /// Ends with the server wherever it is: one that is cut off leaves nothing that the next does not take up.
+    async fn collect(&self) {
+        let grace = self.state.catalog.options().gc_grace;
+        let collected = tokio::select! {
+            collected = self.state.collect_garbage(grace, false) => collected,
+            () = self.stop.cancelled() => return,
+        };
+        match collected {
+            Ok(report) if !report.removed.is_empty() => self.state.flight_sql.note_change(),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "garbage could not be collected"),
+        }
+    }
 }
 
 /// Who is named in the log.
@@ -168,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_expires_unless_it_is_said() {
+    fn nothing_expires_or_goes_unless_it_is_said() {
         let config = MaintenanceConfig::default();
-        assert_eq!((retention(&config), config.compact), (None, false));
+        assert_eq!((retention(&config), config.compact, config.collect), (None, false, false));
         let config = MaintenanceConfig { keep_versions: Some(3), ..config };
         assert_eq!(retention(&config), Some(Retention { keep_versions: Some(3), keep_age: None }));
     }

@@ -29,6 +29,8 @@ const COMPACTED_FILES: &str = "skein_compacted_files_total";
 const COMPACTED_BYTES: &str = "skein_compacted_bytes_total";
 const COMPACTED_ROWS: &str = "skein_compacted_deleted_rows_total";
 const EXPIRED: &str = "skein_expired_versions_total";
+const COLLECTED_FILES: &str = "skein_collected_files_total";
+const COLLECTED_BYTES: &str = "skein_collected_bytes_total";
 
 /// Upper bounds of the duration buckets, in seconds.
 const SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0];
@@ -112,7 +114,11 @@ impl Metrics {
             describe_counter!(COMPACTED_BYTES, "Bytes of the files that compactions have replaced");
             describe_counter!(COMPACTED_ROWS, "Deleted rows that compactions have left out");
             describe_counter!(EXPIRED, "Versions that have been expired");
-            for name in [EXPIRED, ROWS_SENT, ROWS_RECEIVED, BYTES_SENT, BYTES_RECEIVED] {
+            describe_counter!(COLLECTED_FILES, "Objects that garbage collection has removed");
+            describe_counter!(COLLECTED_BYTES, "Bytes of the objects that garbage collection has removed");
+            for name in
+                [EXPIRED, COLLECTED_FILES, COLLECTED_BYTES, ROWS_SENT, ROWS_RECEIVED, BYTES_SENT, BYTES_RECEIVED]
+            {
                 counter!(name).absolute(0);
             }
         });
@@ -160,6 +166,14 @@ impl Metrics {
     /// Versions were expired.
     pub fn versions_expired(&self, count: u64) {
         with_local_recorder(&self.recorder, || counter!(EXPIRED).increment(count));
+    }
+
+    /// Objects were removed by garbage collection.
+    pub fn garbage_collected(&self, files: u64, bytes: u64) {
+        with_local_recorder(&self.recorder, || {
+            counter!(COLLECTED_FILES).increment(files);
+            counter!(COLLECTED_BYTES).increment(bytes);
+        });
     }
 
     /// Sets what is counted at the moment of a scrape.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use arrow::{array::AsArray, datatypes::Int64Type};
+use chrono::{TimeDelta, Utc};
 use serde_json::json;
+use skein_client::ConnectOptions;
+use skein_model::ManualClock;
 use tonic::Code;
 
 use crate::support::{Client, TestServer};
@@ -68,7 +71,7 @@ async fn small_files_and_deleted_rows_are_looked_after() {
 #[tokio::test]
 async fn nothing_is_done_unless_the_configuration_says_so() {
     let config = skein_flight_server::config::Config::default();
-    assert!(!config.maintenance.compact && config.maintenance.keep_age.is_none());
+    assert!(!config.maintenance.compact && config.maintenance.keep_age.is_none() && !config.maintenance.collect);
     let server = keeping(|keep| keep.compact = false).await;
     let mut client = server.client().await;
     client.update("create table t (a bigint)").await.unwrap();
@@ -90,6 +93,59 @@ async fn old_versions_end_by_policy() {
     assert_eq!(status.code(), Code::NotFound);
     assert!(status.message().contains("it was expired by maintenance"), "{status:?}");
     assert_eq!(number(&mut client, "select count(a) from t version as of 5").await, 400);
+}
+
+/// Rows come and are deleted, files are compacted, versions expired: what only those needed goes after the grace time, and whoever
+/// reads such a version may go on until then.
+#[tokio::test]
+async fn what_nobody_needs_goes_by_itself() {
+    let clock = ManualClock::new(Utc::now());
+    let server = TestServer::at(&clock, |config| {
+        config.catalog.gc_grace = Duration::from_secs(60 * 60);
+        let keep = &mut config.maintenance;
+        (keep.compact, keep.interval, keep.min_small_files) = (true, Duration::from_millis(10), 4);
+        (keep.keep_versions, keep.collect) = (Some(1), true);
+    })
+    .await;
+    let mut client = server.client().await;
+    client.update("create table t (a bigint)").await.unwrap();
+    insert(&mut client, "t", 6).await;
+    let url = format!("grpc://{}", server.address());
+    let reader = skein_client::Client::connect(ConnectOptions::new(url)).await.unwrap().begin().await.unwrap();
+    let sum = async || {
+        let batches = reader.query("select sum(a) from t").await.unwrap().collect().await.unwrap();
+        batches[0].column(0).as_primitive::<Int64Type>().value(0)
+    };
+    let rows = sum().await;
+    let pinned = server.files(".parquet");
+
+    client.update("delete from t where a % 2 = 0").await.unwrap();
+    let deleted = "select cast(coalesce(sum(deleted_rows), 0) as bigint) from system.files where table_name = 't'";
+    until(&mut client, deleted, 0).await;
+    let only_compacted = "select case when min(version) = max(case when operation = 'compact' then version end) then 1 else 0 end \
+                          from system.snapshots where table_name = 't' and not expired";
+    until(&mut client, only_compacted, 1).await;
+    clock.advance(TimeDelta::minutes(50));
+    // The server does the same whenever its time comes.
+    assert_eq!(client.action("dataset.gc", &json!({})).await.unwrap()["removed_files"], json!(0));
+    let there = server.files(".parquet");
+    assert!(pinned.iter().all(|file| there.contains(file)), "{pinned:?} of {there:?}");
+    assert_eq!(sum().await, rows);
+
+    clock.advance(TimeDelta::minutes(20));
+    let needed = usize::try_from(number(&mut client, "select count(*) from system.files where table_name = 't'").await);
+    while Ok(server.files(".parquet").len()) != needed || !server.files(".bin").is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(number(&mut client, "select count(a) from t").await, 300);
+    let (_, metrics) = server.http("/metrics").await;
+    for name in ["skein_collected_files_total", "skein_collected_bytes_total"] {
+        assert!(metrics.contains(name) && !metrics.contains(&format!("{name} 0")), "{name}: {metrics}");
+    }
+    let report = client.action("dataset.verify", &json!({"deep": true})).await.unwrap();
+    assert_eq!(report["findings"], json!([]));
+    server.running.shutdown();
+    server.running.wait().await.unwrap();
 }
 
 #[tokio::test]

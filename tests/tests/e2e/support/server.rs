@@ -1,12 +1,13 @@
 //! The server under test.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use skein_flight_server::{
     config::{Config, Sources},
     server::Running,
 };
-use skein_storage::Buckets;
+use skein_model::{ManualClock, SystemClock};
+use skein_storage::{Bucket, Buckets};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -32,7 +33,16 @@ impl TestServer {
     /// A server over buckets of the test's own making.
     pub async fn over(buckets: Buckets) -> Self {
         let (folder, config) = Self::configure(|_| {});
-        let running = Running::start_over(config.clone(), buckets).await.unwrap();
+        let running = Running::start_over(config.clone(), buckets, Arc::new(SystemClock)).await.unwrap();
+        Self { running, config, folder }
+    }
+
+    /// A server whose time a test can move.
+    pub async fn at(clock: &ManualClock, change: impl FnOnce(&mut Config)) -> Self {
+        let (folder, config) = Self::configure(change);
+        let bucket = Bucket::open(config.storage.effective_buckets().remove(0)).await.unwrap();
+        let buckets = Buckets::new(vec![bucket]).unwrap();
+        let running = Running::start_over(config.clone(), buckets, Arc::new(clock.clone())).await.unwrap();
         Self { running, config, folder }
     }
 
