@@ -49,9 +49,13 @@ impl Alter {
         let schema = &state.stored_schema().0;
         let evolved = evolve(schema, snapshot.schema_id, state.last_field_id(), &self.steps).map_err(Refusal::Never)?;
         if let Some(column) = evolved.needs_no_rows.as_ref().filter(|_| snapshot.rows > 0) {
+            let rows = if snapshot.rows == 1 {
+                "1 row that has".to_owned()
+            } else {
+                format!("{} rows that have", snapshot.rows)
+            };
             return Err(Refusal::Never(Error::InvalidInput(format!(
-                "column '{column}' is NOT NULL, and the table has {} rows that have no value for it; give it a DEFAULT",
-                snapshot.rows
+                "column '{column}' is NOT NULL, and the table has {rows} no value for it; give it a DEFAULT"
             ))));
         }
         for file in snapshot.files.iter() {
