@@ -160,3 +160,39 @@ async fn what_a_dry_run_lists_is_what_goes() {
     assert_eq!((would.len(), would), (2, did));
     assert_eq!(dataset.snapshot(At::Version(5)).await.unwrap().rows, 99);
 }
+
+/// The versions that have a checkpoint.
+async fn checkpoints(lab: &Lab) -> Vec<u64> {
+    let keys = lab.bucket.list("tables").await.unwrap().into_iter().map(|object| object.location.to_string());
+    let version = |key: String| key.strip_suffix(".checkpoint.json")?.rsplit('/').next()?.parse().ok();
+    let mut versions: Vec<u64> = keys.filter_map(version).collect();
+    versions.sort_unstable();
+    versions
+}
+
+#[tokio::test]
+async fn checkpoints_of_expired_versions_go_and_the_log_stays_whole() {
+    let lab = Lab::new().await;
+    let options = CatalogOptions { checkpoint_every: 2, ..lab.catalog.options().clone() };
+    let lab = Lab { catalog: server(&lab.bucket, options).await, ..lab };
+    let dataset = lab.dataset(&[0..1, 1..2, 2..3, 3..4, 4..5, 5..6, 6..7]).await;
+    while checkpoints(&lab).await != [2, 4, 6, 8] {
+        // They are written in the background.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    lab.later();
+    assert_eq!(gc(&lab.catalog, DAY, false).await.unwrap().removed, [], "all versions can be read");
+    let three = Retention { keep_versions: Some(3), ..NEWEST };
+    assert_eq!(dataset.expire(three, false, &ada()).await.unwrap().oldest, 6);
+    assert_eq!(pending(&lab).await.len(), 2, "version 6 is read from its own checkpoint");
+    assert_eq!(gc(&lab.catalog, DAY, false).await.unwrap().removed, [], "somebody may read the others still");
+    lab.later();
+    let would = gc(&lab.catalog, DAY, true).await.unwrap().removed;
+    assert_eq!((gc(&lab.catalog, DAY, false).await.unwrap().removed, would.len()), (would, 2));
+    assert_eq!((checkpoints(&lab).await, pending(&lab).await), (vec![6, 8], vec![]));
+
+    let cold = support::dataset(&server(&lab.bucket, CatalogOptions::default()).await, "t").await;
+    assert_eq!((cold.history().await.unwrap().len(), cold.snapshot(At::Version(7)).await.unwrap().rows), (9, 6));
+    assert_eq!(cold.snapshot(At::Pinned(3)).await.unwrap().rows, 2, "the entries are there");
+    assert_eq!(cold.snapshot(At::Version(3)).await.unwrap_err().kind(), ErrorKind::NotFound);
+}

@@ -134,6 +134,24 @@ async fn the_first_to_commit_wins() {
     assert_eq!(rows(&catalog, "a").await, 12);
 }
 
+/// A record of what became of a transaction stays for ever.
+#[tokio::test]
+async fn a_transaction_that_fails_before_anything_names_it_leaves_no_record() {
+    let bucket = Bucket::in_memory("main");
+    let catalog = server(&bucket, CatalogOptions::default()).await;
+    tables(&catalog, &["a", "b"]).await;
+    let (a, b) = (dataset(&catalog, "a").await.id(), dataset(&catalog, "b").await.id());
+    let (first, second) = if a < b { ("a", "b") } else { ("b", "a") };
+    for (lost, records) in [(first, 0), (second, 1)] {
+        let transaction = catalog.begin(&ada());
+        replace(&transaction.catalog(), "a", 1).await;
+        replace(&transaction.catalog(), "b", 1).await;
+        replace(&catalog, lost, 2).await;
+        assert_eq!(fails(&transaction).await, ErrorKind::Conflict);
+        assert_eq!(bucket.list("_skein/txn").await.unwrap().len(), records, "the logs are written in the order of ids");
+    }
+}
+
 #[tokio::test]
 async fn a_rollback_leaves_nothing() {
     let store = Arc::new(InMemory::new());

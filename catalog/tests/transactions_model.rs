@@ -20,16 +20,13 @@ use futures::future::join_all;
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 use parking_lot::Mutex;
 use proptest::{collection::vec, prelude::*};
-use skein_catalog::{
-    Actor, At, Catalog, CatalogOptions, Change, Dataset, Entry, Error, Operation,
-    maintenance::{self, VerifyOptions},
-};
+use skein_catalog::{Actor, At, Catalog, CatalogOptions, Change, Dataset, Entry, Error, Operation};
 use skein_model::{Clock, ErrorKind, FileId, Kind};
 use skein_storage::{
     Bucket,
     fault::{Fault, FaultStore, Op},
 };
-use support::{ada, file, name, new_dataset, server};
+use support::{ada, check_tidy, collect_all, file, name, new_dataset, server};
 use ulid::Ulid;
 
 const TABLES: [&str; 3] = ["a", "b", "c"];
@@ -244,15 +241,9 @@ async fn run(scripts: Vec<(Vec<Script>, Faults)>) {
     let told: Vec<Told> = logs.iter().flat_map(|log| log.lock().clone()).collect();
     let seen: Vec<_> = done.lock().clone();
     check(&cold, &told, &seen).await;
-    for _ in 0..2 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        clock.advance(TimeDelta::days(2));
-        let report = maintenance::gc(&cold, Duration::ZERO, false).await.unwrap();
-        assert_eq!(report.problems, Vec::<String>::new());
-    }
-    let report = maintenance::verify(&cold, VerifyOptions::default()).await.unwrap();
-    assert_eq!((report.findings, report.pending), (vec![], vec![]), "after garbage collection");
-    check(&cold, &told, &seen).await;
+    collect_all(&cold, |by| clock.advance(by)).await;
+    check_tidy(&cold).await;
+    check(&server(&bucket, options()).await, &told, &seen).await;
 }
 
 async fn check(cold: &Catalog, told: &[Told], seen: &[BTreeMap<&'static str, BTreeSet<Ulid>>]) {

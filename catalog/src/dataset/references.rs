@@ -88,14 +88,17 @@ impl Dataset {
     /// As [`Dataset::referenced_files`], with deletion vectors, and of the versions that are not `gone`.
     pub(crate) async fn references(&self, gone: Gone) -> Result<References> {
         self.shared.catch_up().await?;
-        let (newest, expired) = self.shared.with(|state| {
-            let expired = match gone {
-                Gone::NotReadable => state.expired_up_to(None),
-                Gone::Before(before) => state.expired_up_to(Some(before)),
-            };
-            (state.snapshot().version, expired)
-        })?;
-        self.references_in(1, newest, expired.map_or(0, |expired| expired + 1)).await
+        let newest = self.shared.with(|state| state.snapshot().version)?;
+        self.references_in(1, newest, self.first_left(gone)?).await
+    }
+
+    /// The oldest version that is not `gone`, as far as is known. The dataset must have been read.
+    pub(crate) fn first_left(&self, gone: Gone) -> Result<Version> {
+        let before = match gone {
+            Gone::NotReadable => None,
+            Gone::Before(before) => Some(before),
+        };
+        self.shared.with(|state| state.expired_up_to(before).unwrap_or(0) + 1)
     }
 
     /// The files and deletion vectors of the newest version in the bucket.

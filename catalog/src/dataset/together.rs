@@ -62,11 +62,15 @@ where
     for dataset in &datasets {
         turns.push(dataset.shared.turn_to_commit().await?);
     }
+    // Whether anything in the bucket may name the transaction.
+    let mut named = false;
     let prepared = async {
         let mut placed = Vec::with_capacity(parts.len());
         for Part { dataset, proposal } in parts {
             let part = Part { dataset, proposal: proposal.within(transaction) };
-            match place(&part.dataset, &part.proposal).await? {
+            let outcome = place(&part.dataset, &part.proposal).await;
+            named |= matches!(outcome, Ok(Placed::New { .. }) | Err(Error::CommitUnknown { .. }));
+            match outcome? {
                 Placed::New { delta, snapshot } => {
                     placed.push((part.dataset.clone(), delta, snapshot));
                     crash::point("transaction", "between");
@@ -74,11 +78,14 @@ where
                 Placed::Duplicate(_) => return Err(part.duplicate()),
             }
         }
+        named = true;
         others().await?;
         Ok(placed)
     };
     let placed = match prepared.await {
         Ok(placed) => placed,
+        // Nobody waits for it, so nobody has to be told; a record of it would stay for ever.
+        Err(error) if !named => return Err(error),
         Err(error) => return Err(give_up(catalog, transaction, error).await),
     };
     // Not before any of the entries, so that no version is older than the one before it.

@@ -24,7 +24,7 @@ pub enum FindingKind {
     Orphan,
     /// Files of a table that was dropped, waiting for garbage collection.
     Dropped,
-    /// A file that only expired versions refer to, waiting for garbage collection.
+    /// A file that only expired versions refer to, or a checkpoint that only they are read from, waiting for garbage collection.
     Expired,
     /// Files of a write that is running, or was given up not long ago.
     Unfinished,

@@ -14,7 +14,7 @@ use skein_storage::Bucket;
 
 use super::{
     layout::{Role, TABLES, by_dataset, dataset_of, key, role},
-    log::{check_log, dropped_at, versions},
+    log::{check_log, dropped_at, outdated_checkpoints, versions},
 };
 use crate::{Actor, Catalog, Dataset, Error, Result, dataset::Gone, log::delta_key};
 
@@ -33,7 +33,8 @@ pub enum GarbageReason {
     Unreferenced,
     /// A file of a dataset that was dropped, or that was never published.
     Dropped,
-    /// A version of a document (a name, a user, ...) that has been out of date for as long.
+    /// A version of a document (a name, a user, ...) that has been out of date for as long, or a checkpoint that only expired
+    /// versions could be read from.
     OutOfDate,
 }
 
@@ -72,7 +73,8 @@ pub struct GcReport {
 /// that. A file that a write still under way could commit is young, so it stays; choose a grace time longer than the longest write. One that takes longer gets a
 /// conflict when it commits, because the log is told before its files are removed. Objects that Skein did not write
 /// stay. A dataset that cannot be read is left alone and listed in `problems`. Versions of names and other documents that
-/// have been out of date for the grace time go too.
+/// have been out of date for the grace time go too, and checkpoints that only versions are read from that were expired as long ago. The
+/// entries of a log stay.
 ///
 /// # Errors
 /// When the catalog's names cannot be read: without them nothing is known to be garbage.
@@ -131,13 +133,16 @@ async fn judge_named(
     before: DateTime<Utc>,
     report: &mut GcReport,
 ) -> Result<Judged> {
+    let gone = Gone::Before(before);
     // Most tables have nothing but what their newest version needs. Only for the others the whole log is read.
     let newest = dataset.newest_files().await?;
     let is_loose = |object: &ObjectMeta| role(key(object)).file().is_some_and(|id| !newest.contains(&id));
-    if !objects.iter().any(is_loose) {
+    let outdated = outdated_checkpoints(&objects, dataset.first_left(gone)?).into_iter();
+    let outdated: Vec<_> = outdated.filter(|object| object.last_modified < before).cloned().collect();
+    if outdated.is_empty() && !objects.iter().any(is_loose) {
         return Ok(Vec::new());
     }
-    // What a damaged log refers to is not known.
+    // What a damaged log refers to is not known, and a checkpoint may be what can still be read of it.
     if let Some(problem) = check_log(dataset, &objects).await?.into_iter().next() {
         report.problems.push(format!(
             "table '{}' was left alone: '{}': {}",
@@ -147,7 +152,7 @@ async fn judge_named(
         ));
         return Ok(Vec::new());
     }
-    let gone = Gone::Before(before);
+    let mut judged: Judged = outdated.into_iter().map(|object| (object, GarbageReason::OutOfDate)).collect();
     let referenced = dataset.references(gone).await?.ids();
     let loose = |object: ObjectMeta| {
         let id = role(key(&object)).file().filter(|id| !referenced.contains(id))?;
@@ -157,12 +162,14 @@ async fn judge_named(
     let old = |(id, object): &(FileId, ObjectMeta)| object.last_modified < before && id.created_at() < before;
     let (old, young): (Vec<_>, Vec<_>) = loose.into_iter().partition(old);
     report.kept_young += young.len() as u64;
-    if report.dry_run || old.is_empty() {
-        return Ok(old.into_iter().map(|(_, object)| (object, GarbageReason::Unreferenced)).collect());
-    }
-    let given_up = dataset.give_up(old.iter().map(|(id, _)| *id).collect(), gone, &collector(None)).await?;
+    let candidates = old.iter().map(|(id, _)| *id).collect();
+    let given_up = match report.dry_run || old.is_empty() {
+        true => candidates,
+        false => dataset.give_up(candidates, gone, &collector(None)).await?,
+    };
     let garbage = old.into_iter().filter(|(id, _)| given_up.contains(id));
-    Ok(garbage.map(|(_, object)| (object, GarbageReason::Unreferenced)).collect())
+    judged.extend(garbage.map(|(_, object)| (object, GarbageReason::Unreferenced)));
+    Ok(judged)
 }
 
 /// Who is named in the log when it has to be told something.

@@ -39,7 +39,12 @@ pub(super) async fn check_log(dataset: &Dataset, objects: &[ObjectMeta]) -> Resu
     let entries: Vec<String> = entries.map(|object| key(object).to_owned()).collect();
     let found: Vec<Option<LogProblem>> = stream::iter(entries)
         .map(|key| async move {
-            let bytes = dataset.bucket().get_opt(&key).await?.unwrap_or_default();
+            let bytes = match dataset.bucket().get_opt(&key).await? {
+                Some(bytes) => bytes,
+                // Collected since it was listed.
+                None if role(&key).checkpoint().is_some() => return Ok(None),
+                None => Bytes::new(),
+            };
             Ok::<_, crate::Error>(check_entry(dataset.bucket(), key, bytes).await)
         })
         .buffered(PARALLEL)
@@ -91,6 +96,17 @@ fn newest(objects: &[ObjectMeta], version: impl Fn(Role) -> Option<Version>) -> 
     objects.iter().filter_map(|object| Some((version(role(key(object)))?, key(object)))).max()
 }
 
+/// The checkpoints that nobody reads who reads versions from `first` on, and that are older than the newest two, of which one may
+/// turn out to be damaged. What they say the entries say, too.
+pub(super) fn outdated_checkpoints(objects: &[ObjectMeta], first: Version) -> Vec<&ObjectMeta> {
+    let version = |object: &ObjectMeta| role(key(object)).checkpoint();
+    let mut newest_first: Vec<Version> = objects.iter().filter_map(version).collect();
+    newest_first.sort_unstable_by(|one, other| other.cmp(one));
+    let start = newest_first.iter().copied().find(|checkpoint| *checkpoint <= first);
+    let Some(oldest) = start.min(newest_first.get(1).copied()) else { return Vec::new() };
+    objects.iter().filter(|object| version(object).is_some_and(|version| version < oldest)).collect()
+}
+
 /// The versions that have an entry, in order.
 pub(super) fn versions(objects: &[ObjectMeta]) -> Vec<Version> {
     let mut versions: Vec<_> = objects
@@ -102,4 +118,40 @@ pub(super) fn versions(objects: &[ObjectMeta]) -> Vec<Version> {
         .collect();
     versions.sort_unstable();
     versions
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_model::DatasetId;
+
+    use super::*;
+
+    const NONE: [Version; 0] = [];
+
+    #[test]
+    fn checkpoints_stay_while_somebody_may_read_them() {
+        let dataset = DatasetId::generate();
+        let object = |version: Version, kind: &str| ObjectMeta {
+            location: format!("tables/{dataset}/log/{version:020}{kind}.json").into(),
+            last_modified: Utc::now(),
+            size: 1,
+            e_tag: None,
+            version: None,
+        };
+        let objects = |checkpoints: &[Version]| -> Vec<ObjectMeta> {
+            let entries = (1..=12).map(|version| object(version, ""));
+            entries.chain(checkpoints.iter().map(|version| object(*version, ".checkpoint"))).collect()
+        };
+        let outdated = |checkpoints: &[Version], first| {
+            let objects = objects(checkpoints);
+            let found = outdated_checkpoints(&objects, first);
+            found.into_iter().filter_map(|object| role(key(object)).checkpoint()).collect::<Vec<_>>()
+        };
+        assert_eq!(outdated(&[3, 6, 9, 12], 1), NONE, "all versions can be read");
+        assert_eq!(outdated(&[3, 6, 9, 12], 7), [3], "version 7 is read from the checkpoint of 6");
+        assert_eq!(outdated(&[3, 6, 9, 12], 9), [3, 6]);
+        assert_eq!(outdated(&[9, 12, 3, 6], 12), [3, 6], "the newest two stay");
+        assert_eq!(outdated(&[3], 12), NONE);
+        assert_eq!(outdated(&[], 12), NONE);
+    }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path};
-use skein_model::{ErrorKind, FileId, Kind, TableName};
+use skein_model::{ErrorKind, FileId, Kind, TableName, Version};
 use skein_storage::Bucket;
 
 use super::{
     finding::{Finding, FindingKind, Grace, VerifyOptions, VerifyReport},
     inspect::{checksum, store_error},
     layout::{Role, folder, key, role},
-    log::check_log,
+    log::{check_log, outdated_checkpoints},
 };
 use crate::{
     Catalog, Dataset, Entry, Error, Result,
@@ -90,6 +90,7 @@ impl Check<'_> {
         let referenced = self.dataset.references(Gone::NotReadable).await?;
         let current = self.dataset.newest_files().await?;
         self.strays(&objects, &referenced);
+        self.checkpoints(&objects, self.dataset.first_left(Gone::NotReadable)?);
         self.files(&objects, &referenced, &current).await;
         Ok(())
     }
@@ -151,6 +152,14 @@ impl Check<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn checkpoints(&mut self, objects: &[ObjectMeta], first: Version) {
+        for object in outdated_checkpoints(objects, first) {
+            let detail = format!("only expired versions can be read from this checkpoint of {} bytes", object.size);
+            let finding = self.finding(FindingKind::Expired, key(object).to_owned(), detail, COLLECT_EXPIRED);
+            self.report.pending.push(finding);
         }
     }
 

@@ -1,11 +1,15 @@
 //! What the tests of the catalog share.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "tests, each of which uses a part of this")]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use chrono::TimeDelta;
 use object_store::memory::InMemory;
-use skein_catalog::{Actor, Catalog, CatalogOptions, DataFile, Dataset, Entry, NewDataset};
+use skein_catalog::{
+    Actor, Catalog, CatalogOptions, DataFile, Dataset, Entry, NewDataset,
+    maintenance::{self, VerifyOptions},
+};
 use skein_model::{FileId, TableName};
 use skein_storage::{Bucket, Buckets, fault::FaultStore};
 
@@ -58,4 +62,22 @@ pub async fn dataset(catalog: &Catalog, table: &str) -> Dataset {
         Entry::Dataset(dataset) => dataset,
         other => panic!("{other:?}"),
     }
+}
+
+/// Collects garbage twice, each time after two days: what was never published is dropped by the first run and removed by the
+/// second.
+pub async fn collect_all(catalog: &Catalog, advance: impl Fn(TimeDelta)) {
+    for _ in 0..2 {
+        // What is written in the background is done by then.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        advance(TimeDelta::days(2));
+        let report = maintenance::gc(catalog, Duration::ZERO, false).await.unwrap();
+        assert_eq!(report.problems, Vec::<String>::new());
+    }
+}
+
+/// Nothing is wrong, and nothing is left that nobody needs.
+pub async fn check_tidy(catalog: &Catalog) {
+    let report = maintenance::verify(catalog, VerifyOptions::default()).await.unwrap();
+    assert_eq!((report.findings, report.pending), (vec![], vec![]), "after garbage collection");
 }
