@@ -1,5 +1,8 @@
 //! Sizes that hostile or careless input may not exceed.
 
+/// Longest name of a column of a table, in bytes. Longer ones are mistakes, such as a whole line taken for a header.
+pub const MAX_COLUMN_NAME_BYTES: usize = 4096;
+
 /// Longest name of a user, in bytes.
 pub const MAX_USER_NAME_BYTES: usize = 128;
 

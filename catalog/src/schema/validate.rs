@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use arrow_schema::{DataType, FieldRef, Fields, Schema};
-use skein_model::Limits;
+use skein_model::{Limits, MAX_COLUMN_NAME_BYTES};
 
 use crate::{Error, Result, writer};
 
 /// Checks that a dataset can have these columns.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] for no or too many columns, and for empty or repeated names (in structs too);
+/// [`Error::InvalidInput`] for no or too many columns, and for empty, overlong or repeated names (in structs too);
 /// [`Error::Unimplemented`] for types that Parquet cannot hold. Each names the column.
 pub(crate) fn validate(schema: &Schema) -> Result<()> {
     let most = Limits::default().max_columns;
@@ -33,6 +33,12 @@ fn check_names(fields: &Fields, place: &str) -> Result<()> {
         if name.contains('\0') {
             let shown = name.escape_default();
             return Err(Error::InvalidInput(format!("column '{shown}'{inside} has a NUL in its name; rename it")));
+        }
+        if name.len() > MAX_COLUMN_NAME_BYTES {
+            let (shown, length) = (name.chars().take(40).collect::<String>(), name.len());
+            return Err(Error::InvalidInput(format!(
+                "the name of column '{shown}...'{inside} is {length} bytes long; the limit is {MAX_COLUMN_NAME_BYTES}"
+            )));
         }
         if !seen.insert(name) {
             return Err(Error::InvalidInput(format!("column '{name}'{inside} appears more than once; rename one")));
@@ -71,7 +77,9 @@ mod tests {
     fn odd_names_are_fine_and_unusable_ones_say_why() {
         let long = "x".repeat(300);
         assert!(validate(&columns(&["a", "A", "a.b", "a/b", "..", "it's \"x\"", "🪿", " ", &long])).is_ok());
+        let too_long = "x".repeat(MAX_COLUMN_NAME_BYTES + 1);
         for (names, expected) in [
+            (vec![too_long.as_str()], "is 4097 bytes long; the limit is 4096"),
             (vec!["a", "b", "a"], "'a' appears more than once"),
             (vec!["a", ""], "column 2 has an empty name"),
             (vec!["a\0b"], "NUL"),

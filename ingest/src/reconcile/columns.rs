@@ -3,11 +3,9 @@
 use std::collections::HashSet;
 
 use arrow::datatypes::{DataType, Fields, Schema};
+use skein_model::MAX_COLUMN_NAME_BYTES;
 
 use crate::{Error, Result};
-
-/// Names longer than this are mistakes, such as a whole line taken for a header.
-const MAX_NAME_BYTES: usize = 4096;
 
 /// Refuses a schema without columns, with too many, or with names that cannot be told apart; nested ones too.
 ///
@@ -33,10 +31,10 @@ fn check_fields(fields: &Fields, path: &str) -> Result<()> {
             let number = index + 1;
             return Err(Error::Schema(format!("column {path}{number} of {} has an empty name; name it", fields.len())));
         }
-        if name.len() > MAX_NAME_BYTES || name.contains('\0') {
+        if name.len() > MAX_COLUMN_NAME_BYTES || name.contains('\0') {
             let shown = crate::report::shorten(&name.replace('\0', "\\0"));
             return Err(Error::Schema(format!(
-                "the name of column {path}'{shown}' holds a NUL character or is longer than {MAX_NAME_BYTES} bytes; \
+                "the name of column {path}'{shown}' holds a NUL character or is longer than {MAX_COLUMN_NAME_BYTES} bytes; \
                  rename it"
             )));
         }

@@ -6,7 +6,7 @@ use arrow_flight::sql::{
     SqlSupportedUnions, SqlTransactionIsolationLevel, SupportedSqlGrammar, metadata::SqlInfoDataBuilder,
 };
 
-use skein_model::MAX_USER_NAME_BYTES;
+use skein_model::{MAX_COLUMN_NAME_BYTES, MAX_USER_NAME_BYTES};
 use skein_query::{SUBSTRAIT_NEWEST, SUBSTRAIT_OLDEST};
 
 use super::functions;
@@ -122,7 +122,7 @@ fn limits(info: &mut SqlInfoDataBuilder, facts: &ServerFacts) {
     for (code, limit) in [
         (Code::SqlMaxBinaryLiteralLength, UNLIMITED),
         (Code::SqlMaxCharLiteralLength, UNLIMITED),
-        (Code::SqlMaxColumnNameLength, UNLIMITED),
+        (Code::SqlMaxColumnNameLength, length(MAX_COLUMN_NAME_BYTES)),
         (Code::SqlMaxColumnsInGroupBy, UNLIMITED),
         (Code::SqlMaxColumnsInIndex, UNLIMITED),
         (Code::SqlMaxColumnsInOrderBy, UNLIMITED),
