@@ -3,7 +3,6 @@ and docs/operations.md."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,32 +10,9 @@ from pathlib import Path
 
 import pytest
 from support import nyc
+from support.docs import blocks, environment
 from support.server import ROOT, Server, binary
 from support.stores import free_port
-
-BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
-
-
-def blocks(name: str, kind: str) -> list[tuple[int, str]]:
-    """The blocks of that kind, each with its line."""
-    text = (ROOT / "docs" / name).read_text()
-    return [(text[: m.start()].count("\n") + 1, m[2]) for m in BLOCK.finditer(text) if m[1].strip() == kind]
-
-
-def environment(server: Server) -> dict[str, str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("SKEIN")}
-    commands = server.folder / "bin"
-    commands.mkdir(exist_ok=True)
-    if not (commands / "skein").exists():
-        (commands / "skein").symlink_to(binary().resolve())
-    path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
-    return clean | {
-        "PATH": path,
-        "PYTHONPATH": str(ROOT / "clients" / "python" / "src"),
-        "SKEIN_URL": server.url,
-        "PORT": str(server.port),
-    }
-
 
 def at(server: Server, code: str) -> str:
     code = code.replace("127.0.0.1:8815", f"127.0.0.1:{server.port}").replace("127.0.0.1:8816", f"127.0.0.1:{server.http_port}")
@@ -64,7 +40,7 @@ def test_a_document_from_top_to_bottom(name: str, tmp_path: Path) -> None:
             run = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", at(server, code)],
                 cwd=tmp_path,
-                env=environment(server) | {"DATA": str(server.data), "RESTORED": str(free_port())},
+                env=environment(server) | {"RESTORED": str(free_port())},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -209,8 +209,8 @@ class Azurite(Process):
 
 
 class Gate:
-    """A way to a store that can be closed: `refuse` takes no connection and cuts those that are open, `hang` takes them and says
-    nothing. `headers` puts another line in the place of a request header, or none: a store that does not know it; `added` are lines for every request."""
+    """A way to a store, or to a server, that can be closed: `refuse` takes no connection and cuts those that are open, `hang` takes them and says
+    nothing. `answered` counts the bytes that came back. `headers` puts another line in the place of a request header, or none: a store that does not know it; `added` are lines for every request."""
 
     def __init__(self, upstream: int, headers: Mapping[str, str] | None = None, added: Sequence[str] = ()) -> None:
         self._upstream = upstream
@@ -220,6 +220,7 @@ class Gate:
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self._hanging = False
+        self.answered = 0
         self.port = free_port()
         self.open()
 
@@ -288,7 +289,7 @@ class Gate:
                 self._live.add(upstream)
             upstream.sendall(self._changed(head))
             threading.Thread(target=self._pump, args=(client, upstream), daemon=True).start()
-            self._pump(upstream, client)
+            self._pump(upstream, client, answers=True)
         except OSError:
             client.close()
 
@@ -297,11 +298,14 @@ class Gate:
         lines = [self._headers.get(line.partition(b":")[0].lower(), line) for line in text.split(b"\r\n")]
         return b"\r\n".join([line for line in lines if line] + self._added) + end + body
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, answers: bool = False) -> None:
         with suppress(OSError):
             while part := source.recv(1 << 18):
                 while self._hanging:
                     time.sleep(0.05)
+                if answers:
+                    with self._lock:
+                        self.answered += len(part)
                 sink.sendall(part)
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
