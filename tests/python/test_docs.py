@@ -14,6 +14,7 @@ from support.docs import blocks, environment
 from support.server import ROOT, Server, binary
 from support.stores import free_port
 
+
 def at(server: Server, code: str) -> str:
     code = code.replace("127.0.0.1:8815", f"127.0.0.1:{server.port}").replace("127.0.0.1:8816", f"127.0.0.1:{server.http_port}")
     return code.replace("127.0.0.1:8825", "127.0.0.1:$RESTORED")
