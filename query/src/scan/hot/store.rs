@@ -1,6 +1,7 @@
 //! What is kept, what was wanted, and what has to go when there is no room.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -138,24 +139,29 @@ impl Store {
         self.columns.contains_key(&(file, column.clone()))
     }
 
-    /// Whether `bytes` more fit into `capacity`, once others have gone that may go.
+    /// Whether `bytes` more fit into `capacity`, once others have gone that may go: first what has held most memory for the longest time
+    /// without being used.
     pub(super) fn make_room(&mut self, dataset: DatasetId, bytes: u64, capacity: u64) -> bool {
+        self.make_room_at(Instant::now(), dataset, bytes, capacity)
+    }
+
+    fn make_room_at(&mut self, now: Instant, dataset: DatasetId, bytes: u64, capacity: u64) -> bool {
         if self.bytes + bytes <= capacity {
             return true;
         }
-        let (now, pinned) = (Instant::now(), self.is_pinned(dataset));
+        let pinned = self.is_pinned(dataset);
         let mut may_go: Vec<_> = self
             .columns
             .iter()
             .filter(|(_, kept)| !self.is_pinned(kept.dataset))
-            .filter(|(_, kept)| pinned || now.saturating_duration_since(kept.used) >= RECENT)
-            .map(|(key, kept)| (kept.used, key.clone(), kept.column.bytes))
+            .map(|(key, kept)| (now.saturating_duration_since(kept.used), key.clone(), kept.column.bytes))
+            .filter(|(idle, ..)| pinned || *idle >= RECENT)
             .collect();
         let most: u64 = may_go.iter().map(|(_, _, bytes)| bytes).sum();
         if (self.bytes - most) + bytes > capacity {
             return false;
         }
-        may_go.sort_by_key(|(used, ..)| *used);
+        may_go.sort_by_key(|(idle, _, bytes)| Reverse(idle.as_millis().saturating_mul(u128::from(*bytes))));
         for (_, key, _) in may_go {
             if self.bytes + bytes <= capacity {
                 break;
@@ -231,5 +237,129 @@ impl Store {
         let mut list: Vec<_> = self.datasets.iter().map(of).collect();
         list.sort_by_key(|(id, _)| *id);
         list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+    use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
+
+    use super::*;
+
+    const CAPACITY: u64 = 1000;
+
+    /// A store with columns of so many bytes, each in a file of its own, and each used a second later than the one before.
+    struct Fixture {
+        store: Store,
+        dataset: DatasetId,
+        files: Vec<FileId>,
+        /// When the last one was used.
+        last: Instant,
+    }
+
+    fn key() -> ColumnKey {
+        (1, DataType::Int64)
+    }
+
+    impl Fixture {
+        fn new(columns: &[u64]) -> Self {
+            let mut fixture = Self {
+                store: Store::default(),
+                dataset: DatasetId::generate(),
+                files: Vec::new(),
+                last: Instant::now(),
+            };
+            columns.iter().for_each(|bytes| fixture.add(fixture.dataset, *bytes));
+            fixture
+        }
+
+        fn add(&mut self, dataset: DatasetId, bytes: u64) {
+            let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+            let memory = MemoryConsumer::new("test").register(&pool);
+            let file = FileId::generate();
+            self.store.insert(dataset, file, key(), Column { chunks: Vec::new(), bytes, _memory: memory });
+            self.last += Duration::from_secs(1);
+            self.store.columns.get_mut(&(file, key())).unwrap().used = self.last;
+            self.files.push(file);
+        }
+
+        /// Makes room for some other dataset when the last one has not been used for so long.
+        fn room(&mut self, idle: Duration, bytes: u64) -> bool {
+            self.store.make_room_at(self.last + idle, DatasetId::generate(), bytes, CAPACITY)
+        }
+
+        /// Which of the columns are there.
+        fn kept(&self) -> Vec<usize> {
+            (0..self.files.len()).filter(|at| self.store.has(self.files[*at], &key())).collect()
+        }
+
+        fn evictions(&self) -> u64 {
+            self.store.list().iter().map(|(_, of)| of.evictions).sum()
+        }
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_makes_room_and_no_more_than_is_needed() {
+        let mut cache = Fixture::new(&[250; 4]);
+        // Used again, the first is the youngest.
+        cache.store.columns.get_mut(&(cache.files[0], key())).unwrap().used = cache.last + Duration::from_secs(1);
+        assert!(cache.room(2 * RECENT, 300));
+        assert_eq!(cache.kept(), [0, 3]);
+        assert_eq!((cache.store.bytes, cache.evictions()), (500, 2));
+        assert!(cache.room(2 * RECENT, 500), "there is room already");
+        assert_eq!(cache.kept(), [0, 3]);
+    }
+
+    #[test]
+    fn one_large_column_goes_before_many_small_ones_that_are_a_little_older() {
+        let mut cache = Fixture::new(&[20, 20, 20, 20, 900, 20]);
+        assert!(cache.room(2 * RECENT, 100));
+        assert_eq!(cache.kept(), [0, 1, 2, 3, 5]);
+        assert_eq!(cache.evictions(), 1);
+    }
+
+    #[test]
+    fn what_was_used_lately_stays() {
+        let mut cache = Fixture::new(&[400, 600]);
+        assert!(!cache.room(RECENT / 2, 100));
+        assert_eq!(cache.kept(), [0, 1]);
+        // One second more, and the first is old enough.
+        assert!(cache.room(RECENT - Duration::from_secs(1), 100));
+        assert_eq!(cache.kept(), [1]);
+    }
+
+    #[test]
+    fn pinned_columns_stay_until_they_are_unpinned() {
+        let mut cache = Fixture::new(&[600, 300]);
+        let dataset = cache.dataset;
+        assert!(!cache.store.pin(dataset) && cache.store.pin(dataset));
+        assert!(!cache.room(1000 * RECENT, 200));
+        cache.add(DatasetId::generate(), 100);
+        assert!(!cache.room(1000 * RECENT, 200), "nothing goes where it would not be enough");
+        assert_eq!(cache.kept(), [0, 1, 2]);
+        assert!(cache.room(1000 * RECENT, 100));
+        assert_eq!(cache.kept(), [0, 1]);
+        assert!(cache.store.unpin(dataset) && !cache.store.unpin(dataset));
+        assert!(cache.room(1000 * RECENT, 200));
+        assert_eq!(cache.kept(), [1]);
+    }
+
+    #[test]
+    fn a_pinned_dataset_takes_the_place_of_what_was_used_just_now() {
+        let mut cache = Fixture::new(&[500, 500]);
+        let pinned = DatasetId::generate();
+        cache.store.pin(pinned);
+        assert!(cache.store.make_room_at(cache.last, pinned, 400, CAPACITY));
+        assert_eq!(cache.kept(), [1]);
+    }
+
+    #[test]
+    fn what_is_larger_than_the_cache_is_not_taken_and_pushes_nothing_out() {
+        let mut cache = Fixture::new(&[500, 500]);
+        assert!(!cache.room(1000 * RECENT, CAPACITY + 1));
+        assert_eq!((cache.kept(), cache.evictions()), (vec![0, 1], 0));
+        assert!(cache.room(1000 * RECENT, CAPACITY));
+        assert_eq!((cache.kept(), cache.store.bytes), (vec![], 0));
     }
 }
