@@ -4,12 +4,15 @@
 
 mod support;
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use arrow_schema::{DataType, Field};
 use skein_catalog::{
-    Alter, Alteration, At, CatalogOptions, Change, ColumnStats, DataFile, Dataset, Entry, KeyKind, NewKey, Operation,
-    Result, StatValue, column_notes, field_id, table_notes,
+    Alter, Alteration, At, Catalog, CatalogOptions, Change, ColumnStats, DataFile, Dataset, Entry, KeyKind, NewKey,
+    Operation, Result, StatValue, Transaction, column_notes, field_id, table_notes,
 };
 use skein_model::{ErrorKind, Kind};
 use skein_storage::Bucket;
@@ -187,4 +190,155 @@ async fn a_renamed_table_keeps_its_rows_and_its_history() {
         async move { catalog.rename(&b, &name(to), &ada()).await }
     }));
     assert_eq!(lost.await.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+}
+
+fn rename(from: &str, to: &str) -> Alteration {
+    Alteration::RenameColumn { from: from.to_owned(), to: to.to_owned() }
+}
+
+fn drop(column: &str) -> Alteration {
+    Alteration::DropColumn { name: column.to_owned(), cascade: false }
+}
+
+fn replace(files: Vec<DataFile>) -> Change {
+    Change { operation: Operation::Replace, ..Change::append(files) }
+}
+
+async fn columns(dataset: &Dataset) -> Vec<String> {
+    let snapshot = dataset.snapshot(At::Latest).await.unwrap();
+    snapshot.arrow_schema().fields().iter().map(|field| field.name().clone()).collect()
+}
+
+/// The schemas that the files of a dataset were written with.
+async fn written_with(dataset: &Dataset) -> Vec<u32> {
+    dataset.snapshot(At::Latest).await.unwrap().files.iter().map(|file| file.schema_id).collect()
+}
+
+/// A table with a file, as everybody sees it and as a transaction does.
+async fn in_transaction(catalog: &Catalog, table: &str) -> (Dataset, Arc<Transaction>, Dataset) {
+    let outside = catalog.create_dataset(new_dataset(table), &ada()).await.unwrap();
+    append(&outside, written(1, 0)).await.unwrap();
+    let transaction = catalog.begin(&ada());
+    let inside = dataset(&transaction.catalog(), table).await;
+    (outside, transaction, inside)
+}
+
+#[tokio::test]
+async fn columns_change_in_a_transaction_together_with_rows() {
+    let bucket = Bucket::in_memory("main");
+    let catalog = server(&bucket, CatalogOptions::default()).await;
+    let (outside, transaction, inside) = in_transaction(&catalog, "t").await;
+    alter(&inside, &[add("c", true, Some("7"))]).await.unwrap();
+    append(&inside, written(2, 0)).await.unwrap();
+    alter(&inside, &[rename("a", "z")]).await.unwrap();
+    append(&inside, written(3, 0)).await.unwrap();
+    assert_eq!((columns(&inside).await, columns(&outside).await), (names(&["z", "b", "c"]), names(&["a", "b"])));
+    // Rows that others add meanwhile join.
+    append(&outside, written(1, 0)).await.unwrap();
+    transaction.commit().await.unwrap();
+    for catalog in [catalog, server(&bucket, CatalogOptions::default()).await] {
+        let table = dataset(&catalog, "t").await;
+        let snapshot = table.snapshot(At::Latest).await.unwrap();
+        assert_eq!((columns(&table).await, written_with(&table).await), (names(&["z", "b", "c"]), vec![1, 1, 2, 3]));
+        assert_eq!((snapshot.version, snapshot.schema_id, snapshot.rows), (4, 3, 40), "one version");
+        let added = column_notes(snapshot.schema.field(2));
+        assert_eq!((snapshot.info.operation, added.added, added.initial), (Operation::Append, 2, Some("7".to_owned())));
+    }
+    let entry = bucket.get_opt(&format!("tables/{}/log/{:020}.json", outside.id(), 4)).await.unwrap().unwrap();
+    assert!(String::from_utf8(entry.to_vec()).unwrap().starts_with(r#"{"format":3,"#), "older servers must refuse it");
+    // It goes on from there: with rows of any of these schemas, and with other columns.
+    append(&outside, written(2, 0)).await.unwrap();
+    alter(&outside, &[drop("c"), add("c", true, None)]).await.unwrap();
+    let snapshot = outside.snapshot(At::Latest).await.unwrap();
+    assert_eq!((snapshot.schema_id, field_id(snapshot.schema.field(2))), (4, Some(4)), "another column");
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn changes_of_columns_alone_are_one_of_several_tables() {
+    let catalog = catalog().await;
+    let (a, transaction, inside) = in_transaction(&catalog, "a").await;
+    let b = catalog.create_dataset(new_dataset("b"), &ada()).await.unwrap();
+    alter(&inside, &[add("c", true, None)]).await.unwrap();
+    let mark = transaction.savepoint("mark").unwrap();
+    alter(&inside, &[drop("c"), not_null("a")]).await.unwrap();
+    transaction.rollback_to(mark, true).unwrap();
+    alter(&inside, &[add("d", true, None)]).await.unwrap();
+    append(&dataset(&transaction.catalog(), "b").await, written(1, 0)).await.unwrap();
+    assert_eq!((columns(&a).await, b.snapshot(At::Latest).await.unwrap().rows), (names(&["a", "b"]), 0));
+    transaction.commit().await.unwrap();
+    let snapshot = a.snapshot(At::Latest).await.unwrap();
+    assert_eq!((columns(&a).await, snapshot.info.operation), (names(&["a", "b", "c", "d"]), Operation::Alter));
+    assert_eq!((snapshot.version, b.snapshot(At::Latest).await.unwrap().rows), (3, 10));
+
+    let (a, transaction, inside) = in_transaction(&catalog, "rolled_back").await;
+    alter(&inside, &[add("c", true, None)]).await.unwrap();
+    append(&inside, written(2, 0)).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!((columns(&a).await, a.snapshot(At::Latest).await.unwrap().version), (names(&["a", "b"]), 2));
+}
+
+#[tokio::test]
+async fn whoever_changes_columns_in_a_transaction_may_come_second() {
+    let catalog = catalog().await;
+    let others = || catalog.begin(&ada());
+    for (table, step, theirs) in [
+        ("columns", add("c", true, None), change(&[add("d", true, None)], 1)),
+        ("nulls", not_null("b"), Change::append(vec![written(1, 1)])),
+        ("no_value", add("c", false, None), Change::append(vec![written(1, 0)])),
+        ("replaced", drop("b"), {
+            let schema = assigned(&catalog, &support::columns(&["x"])).await;
+            Change { schema: Some(schema), ..replace(Vec::new()) }
+        }),
+    ] {
+        let outside = catalog.create_dataset(new_dataset(table), &ada()).await.unwrap();
+        let other = catalog.create_dataset(new_dataset(&format!("{table}_2")), &ada()).await.unwrap();
+        let transaction = others();
+        let inside = dataset(&transaction.catalog(), table).await;
+        alter(&inside, &[step]).await.unwrap();
+        append(&dataset(&transaction.catalog(), other.name().table()).await, written(1, 0)).await.unwrap();
+        outside.commit(theirs, &ada()).await.unwrap();
+        let after = outside.snapshot(At::Latest).await.unwrap();
+        let lost = transaction.commit().await.unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::Conflict, "{table}: {lost}");
+        // Nothing of it is there, and the next one gets on.
+        assert_eq!(other.snapshot(At::Latest).await.unwrap().rows, 0, "{table}");
+        alter(&outside, &[add("e", true, None)]).await.unwrap();
+        let snapshot = outside.snapshot(At::Latest).await.unwrap();
+        assert_eq!((snapshot.rows, snapshot.schema_id), (after.rows, after.schema_id + 1), "{table}");
+    }
+}
+
+/// What `plan_schema` makes of columns for a table that has those of `new_dataset`.
+async fn assigned(catalog: &Catalog, columns: &arrow_schema::SchemaRef) -> arrow_schema::SchemaRef {
+    let like = catalog.create_dataset(new_dataset("like"), &ada()).await.unwrap();
+    like.plan_schema(columns).await.unwrap()
+}
+
+#[tokio::test]
+async fn rows_can_be_replaced_before_and_after_columns_change_in_a_transaction() {
+    let catalog = catalog().await;
+    let (before, transaction, inside) = in_transaction(&catalog, "before").await;
+    inside.commit(replace(vec![written(1, 0)]), &ada()).await.unwrap();
+    alter(&inside, &[add("c", true, Some("1")), add("d", true, None)]).await.unwrap();
+    alter(&inside, &[rename("d", "e")]).await.unwrap();
+    append(&inside, written(3, 0)).await.unwrap();
+    transaction.commit().await.unwrap();
+    let snapshot = before.snapshot(At::Latest).await.unwrap();
+    assert_eq!((snapshot.version, snapshot.info.operation, snapshot.rows), (3, Operation::Replace, 20));
+    assert_eq!((written_with(&before).await, columns(&before).await), (vec![1, 3], names(&["a", "b", "c", "e"])));
+    assert_eq!(column_notes(snapshot.schema.field(2)).added, 2, "the first file does not have it");
+
+    let (after, transaction, inside) = in_transaction(&catalog, "after").await;
+    alter(&inside, &[add("c", true, Some("1"))]).await.unwrap();
+    let schema = inside.plan_schema(&support::columns(&["c", "n"])).await.unwrap();
+    inside.commit(Change { schema: Some(schema), ..replace(vec![written(0, 0)]) }, &ada()).await.unwrap();
+    alter(&inside, &[add("m", true, None)]).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!((written_with(&after).await, columns(&after).await), (vec![3], names(&["c", "n", "m"])));
+    append(&after, written(4, 0)).await.unwrap();
+    assert_eq!(append(&after, written(1, 0)).await.unwrap_err().kind(), ErrorKind::Conflict);
 }

@@ -1,13 +1,13 @@
-//! Transactions over several tables, by several servers at once, over buckets that lose answers and refuse, by committers that
-//! die half-way, while somebody reads. Each transaction must be there in all tables it changed or in none, for every reader at
-//! every time; the tables must agree on the order; and what a committer was told must be so.
+//! Transactions over the rows and columns of several tables, by several servers at once, over buckets that lose answers and
+//! refuse, by committers that die half-way, while somebody reads. Each transaction must be there in all tables it changed or in
+//! none, for every reader at every time; the tables must agree on the order; and what a committer was told must be so.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod support;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -15,12 +15,13 @@ use std::{
     time::Duration,
 };
 
+use arrow_schema::{DataType, Field};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 use parking_lot::Mutex;
 use proptest::{collection::vec, prelude::*};
-use skein_catalog::{Actor, At, Catalog, CatalogOptions, Change, Dataset, Entry, Error, Operation};
+use skein_catalog::{Actor, Alter, Alteration, At, Catalog, CatalogOptions, Change, Dataset, Entry, Error, Operation};
 use skein_model::{Clock, ErrorKind, FileId, Kind};
 use skein_storage::{
     Bucket,
@@ -60,6 +61,8 @@ struct Script {
 enum Step {
     Append,
     Replace,
+    /// Add a column.
+    Alter,
     /// What comes after it is taken back.
     Undone,
     /// Make a table of its own.
@@ -67,8 +70,7 @@ enum Step {
 }
 
 fn script() -> impl Strategy<Value = Script> {
-    let step =
-        prop_oneof![6 => Just(Step::Append), 2 => Just(Step::Replace), 1 => Just(Step::Undone), 1 => Just(Step::Make)];
+    let step = prop_oneof![6 => Just(Step::Append), 2 => Just(Step::Replace), 2 => Just(Step::Alter), 1 => Just(Step::Undone), 1 => Just(Step::Make)];
     let steps = vec((0..TABLES.len(), step), 1..5);
     (steps, prop::bool::weighted(0.1), 0..20_u8).prop_map(|(steps, rollback, pause)| Script { steps, rollback, pause })
 }
@@ -89,6 +91,8 @@ fn faults(op: Op, dies: bool) -> impl Strategy<Value = (Op, Vec<Option<Fault>>)>
 struct Told {
     /// By table: whether all rows were replaced, and the files that should be there.
     changes: BTreeMap<usize, (bool, Vec<FileId>)>,
+    /// By table: the columns that it adds.
+    adds: BTreeMap<usize, Vec<String>>,
     makes: Option<String>,
     id: Ulid,
     outcome: Outcome,
@@ -119,6 +123,7 @@ async fn work(catalog: Catalog, writer: usize, scripts: Vec<Script>, log: Log) {
         let transaction = catalog.begin(&Actor::new(format!("writer {writer}")));
         let inside = transaction.catalog();
         let (mut changes, mut makes, mut mark) = (BTreeMap::<usize, (bool, Vec<FileId>)>::new(), None, None);
+        let mut adds = BTreeMap::<usize, Vec<String>>::new();
         for (table, step) in script.steps {
             match step {
                 Step::Make if makes.is_none() && mark.is_none() => {
@@ -129,6 +134,13 @@ async fn work(catalog: Catalog, writer: usize, scripts: Vec<Script>, log: Log) {
                 }
                 Step::Make => {}
                 Step::Undone => mark = mark.or_else(|| transaction.savepoint("mark").ok()),
+                Step::Alter => {
+                    let Some(dataset) = dataset(&inside, TABLES[table]).await else { continue };
+                    let column = Ulid::new().to_string();
+                    if add_column(&dataset, &column).await.is_ok() && mark.is_none() {
+                        adds.entry(table).or_default().push(column);
+                    }
+                }
                 Step::Append | Step::Replace => {
                     let Some(dataset) = dataset(&inside, TABLES[table]).await else { continue };
                     let Some(file) = put(&dataset).await else { continue };
@@ -150,11 +162,11 @@ async fn work(catalog: Catalog, writer: usize, scripts: Vec<Script>, log: Log) {
         }
         if script.rollback {
             transaction.rollback().await.unwrap();
-            log.lock().push(Told { changes, makes, id: transaction.id(), outcome: Outcome::Refused });
+            log.lock().push(Told { changes, adds, makes, id: transaction.id(), outcome: Outcome::Refused });
             continue;
         }
         let at = log.lock().len();
-        log.lock().push(Told { changes, makes, id: transaction.id(), outcome: Outcome::Unknown });
+        log.lock().push(Told { changes, adds, makes, id: transaction.id(), outcome: Outcome::Unknown });
         let outcome = match transaction.commit().await {
             Ok(()) => Outcome::Committed,
             Err(Error::CommitUnknown { .. }) => Outcome::Unknown,
@@ -166,6 +178,14 @@ async fn work(catalog: Catalog, writer: usize, scripts: Vec<Script>, log: Log) {
         };
         log.lock()[at].outcome = outcome;
     }
+}
+
+async fn add_column(dataset: &Dataset, name: &str) -> skein_catalog::Result<()> {
+    let schema_id = dataset.snapshot(At::Latest).await?.schema_id;
+    let add = Alteration::AddColumn { field: Field::new(name, DataType::Int64, true), default: Some("1".to_owned()) };
+    let alter = Alter { steps: vec![add], schema_id, without_nulls: HashSet::new() };
+    let change = Change { operation: Operation::Alter, alter: Some(alter), ..Change::append(vec![]) };
+    dataset.commit(change, &ada()).await.map(drop)
 }
 
 async fn put(dataset: &Dataset) -> Option<skein_catalog::DataFile> {
@@ -249,9 +269,12 @@ async fn run(scripts: Vec<(Vec<Script>, Faults)>) {
 async fn check(cold: &Catalog, told: &[Told], seen: &[BTreeMap<&'static str, BTreeSet<Ulid>>]) {
     let mut order: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let mut shown: BTreeMap<Ulid, BTreeSet<&str>> = BTreeMap::new();
+    let mut columns: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for (table, text) in TABLES.into_iter().enumerate() {
         let dataset = dataset(cold, text).await.unwrap();
         let mut model: Vec<FileId> = Vec::new();
+        let schema = dataset.snapshot(At::Latest).await.unwrap().arrow_schema();
+        columns.insert(table, schema.fields().iter().map(|field| field.name().clone()).collect());
         for info in dataset.history().await.unwrap().into_iter().rev() {
             let snapshot = dataset.snapshot(At::Version(info.version)).await.unwrap();
             let files: Vec<_> = snapshot.files.iter().map(|file| file.id).collect();
@@ -276,8 +299,9 @@ async fn check(cold: &Catalog, told: &[Told], seen: &[BTreeMap<&'static str, BTr
         }
     }
     for (index, by) in told.iter().enumerate() {
-        let there: Vec<bool> =
-            by.changes.keys().map(|table| order.get(table).is_some_and(|o| o.contains(&index))).collect();
+        let rows = by.changes.keys().map(|table| order.get(table).is_some_and(|o| o.contains(&index)));
+        let added = by.adds.iter().flat_map(|(table, names)| names.iter().map(|name| columns[table].contains(name)));
+        let there: Vec<bool> = rows.chain(added).collect();
         assert!(there.iter().all(|is| *is == there[0]), "a part of it is there: {by:?}");
         let made = match &by.makes {
             Some(made) => Some(dataset(cold, made).await.is_some()),

@@ -108,6 +108,39 @@ def test_the_first_to_commit_wins(connect: Connect, adbc: Connection, table: str
     assert count(adbc, table) == 2
 
 
+def test_columns_change_together_with_rows(connect: Connect, adbc: Connection, names: Callable[[], str]) -> None:
+    table, other = names(), names()
+    run(adbc, f"CREATE TABLE {table} AS SELECT value AS n FROM generate_series(1, 3)")
+    run(adbc, f"CREATE TABLE {other} (n BIGINT)")
+    connection = connect()
+    everything = f"SELECT * FROM {table} ORDER BY n"
+
+    def rows(asked: Connection) -> pa.Table:
+        with asked.cursor() as cursor:
+            cursor.execute(everything)
+            return cursor.fetch_arrow_table()
+
+    for end in (connection.rollback, connection.commit):
+        run(connection, f"ALTER TABLE {table} ADD COLUMN v BIGINT DEFAULT 7")
+        run(connection, f"ALTER TABLE {table} RENAME COLUMN n TO m")
+        run(connection, f"ALTER TABLE {table} RENAME COLUMN m TO n")
+        run(connection, f"INSERT INTO {table} VALUES (4, 8)")
+        run(connection, f"INSERT INTO {other} SELECT sum(v) FROM {table}")
+        # The same text as outside, where it has other columns.
+        assert rows(connection).to_pydict() == {"n": [1, 2, 3, 4], "v": [7, 7, 7, 8]}
+        assert rows(adbc).to_pydict() == {"n": [1, 2, 3]}
+        end()
+    assert rows(adbc).to_pydict() == {"n": [1, 2, 3, 4], "v": [7, 7, 7, 8]}
+    assert one(adbc, f"SELECT n FROM {other}") == 29
+
+    # Somebody else changes columns first.
+    run(connection, f"ALTER TABLE {table} DROP COLUMN v")
+    run(adbc, f"ALTER TABLE {table} ADD COLUMN w BIGINT")
+    with pytest.raises(adbc_driver_manager.Error, match="Aborted|changed at the same time"):
+        connection.commit()
+    assert rows(adbc).column_names == ["n", "v", "w"]
+
+
 def contents(connection: Connection, table: str) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT n, v FROM {table} ORDER BY n")

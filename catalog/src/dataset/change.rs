@@ -102,9 +102,42 @@ pub(super) struct Proposal<'a> {
     transaction: Option<Ulid>,
     /// For a schema whose field ids were given out step by step: the last of them.
     assigned: Option<i32>,
+    /// What several steps have made of the columns while files stayed.
+    evolved: Option<EvolvedColumns>,
     /// For [`Operation::Expire`]: what [`Delta::expired`] will say.
     expire: Option<Version>,
     table: String,
+}
+
+/// Columns after several steps on top of one version, some of which changed columns and kept files. Files that the steps
+/// added know their schemas by number, so the numbers stay as the steps have given them.
+pub(super) struct EvolvedColumns {
+    pub(super) schema: StoredSchema,
+    pub(super) schema_id: u32,
+    pub(super) last_field_id: i32,
+    /// The format that tells them.
+    pub(super) format: u32,
+    /// The number of the schema before the steps.
+    pub(super) based_on: u32,
+    /// The files there were before the steps, which have looked at them.
+    pub(super) seen: HashSet<FileId>,
+}
+
+impl EvolvedColumns {
+    /// Whether they can follow on what others have committed since; if not, why.
+    fn check(&self, current: &Snapshot, keeps_files: bool) -> Result<(), String> {
+        if current.schema_id != self.based_on {
+            return Err("its columns were changed at the same time".to_owned());
+        }
+        let fits =
+            |file: &Arc<DataFile>| self.seen.contains(&file.id) || alter::fits(&self.schema.0, self.schema_id, file);
+        match current.files.iter().filter(|_| keeps_files).find(|file| !fits(file)) {
+            None => Ok(()),
+            Some(file) => {
+                Err(format!("rows were added meanwhile (file {}) that may not fit the changed columns", file.id))
+            }
+        }
+    }
 }
 
 impl<'a> Proposal<'a> {
@@ -125,8 +158,12 @@ impl<'a> Proposal<'a> {
                 Some(StoredSchema(without_schema_id(&schema)))
             }
         };
+        Ok(Self::of(change, schema, actor, table))
+    }
+
+    fn of(mut change: Change, schema: Option<StoredSchema>, actor: &'a Actor, table: String) -> Self {
         let files = std::mem::take(&mut change.added).into_iter().map(Arc::new).collect();
-        Ok(Self {
+        Self {
             change,
             actor,
             files,
@@ -135,8 +172,14 @@ impl<'a> Proposal<'a> {
             expire: None,
             transaction: None,
             assigned: None,
+            evolved: None,
             table,
-        })
+        }
+    }
+
+    /// Several steps as one change, some of which changed columns and kept files.
+    pub(super) fn evolving(change: Change, columns: EvolvedColumns, actor: &'a Actor, table: String) -> Self {
+        Self { evolved: Some(columns), ..Self::of(change, None, actor, table) }
     }
 
     /// The removal of files that were written before a time and that nothing refers to.
@@ -236,7 +279,7 @@ impl<'a> Proposal<'a> {
             );
             return Err(self.conflict(reason));
         }
-        if self.schema.is_none() {
+        if self.schema.is_none() && self.evolved.is_none() {
             let known = |f: &&Arc<DataFile>| f.schema_id != 0 && f.schema_id != current.schema_id;
             let other = |f: &Arc<DataFile>| !alter::fits(&state.stored_schema().0, current.schema_id, f);
             if self.change.operation != Operation::Resync && self.files.iter().filter(known).any(other) {
@@ -280,6 +323,16 @@ impl<'a> Proposal<'a> {
             fingerprint: current.info.schema_fingerprint.clone(),
             format: persisted::FORMAT,
         };
+        if let Some(evolved) = &self.evolved {
+            evolved.check(current, !self.removes_all()).map_err(|reason| self.conflict(reason))?;
+            return Ok(Columns {
+                schema_id: evolved.schema_id,
+                last_field_id: evolved.last_field_id,
+                fingerprint: fingerprint(&evolved.schema.0),
+                format: evolved.format,
+                changed: Some(evolved.schema.clone()),
+            });
+        }
         if let Some(alter) = &self.change.alter {
             let evolved = alter.evolved(state).map_err(|refusal| refusal.of(|reason| self.conflict(reason)))?;
             return Ok(Columns {

@@ -7,7 +7,7 @@ use skein_model::Version;
 
 use super::{
     Dataset,
-    change::{Change, Prepared, Proposal, Removed},
+    change::{Change, EvolvedColumns, Prepared, Proposal, Removed},
 };
 use crate::{
     Actor, DataFile, Error, FileDeletes, Operation, Result, Snapshot, SnapshotInfo,
@@ -53,10 +53,6 @@ impl Staged {
                 "a transaction can change table '{}' under one idempotency key; commit before the second",
                 dataset.name()
             )));
-        }
-        if change.alter.is_some() {
-            let reason = "ALTER TABLE cannot be a part of a transaction; commit or roll back first";
-            return Err(Error::Unimplemented(reason.to_owned()));
         }
         match Proposal::new(change, actor, dataset.name().to_string())?.prepare(&self.state, now)? {
             Prepared::Duplicate(version) => Ok(Step::Duplicate(version)),
@@ -110,29 +106,44 @@ impl Staged {
         let base = self.base.snapshot();
         let did = |operation: Operation| self.steps.iter().all(|(delta, _)| delta.info.operation == operation);
         let idempotency_key = self.steps.iter().find_map(|(delta, _)| delta.info.idempotency_key.clone());
+        let replaced = self.steps.iter().any(|(delta, _)| delta.removed_all);
+        if let Some(columns) = self.evolved_columns() {
+            let change = if replaced { replacement(base, last) } else { self.difference(base, last) };
+            let change = Change { idempotency_key, ..change };
+            return Ok(Some(Proposal::evolving(change, columns, actor, table)));
+        }
         if did(Operation::Append) {
             let added =
                 self.steps.iter().flat_map(|(delta, _)| &delta.added).map(|file| DataFile::clone(file)).collect();
             let change = Change { idempotency_key, ..Change::append(added) };
             return Proposal::new(change, actor, table).map(Some);
         }
-        if self.steps.iter().any(|(delta, _)| delta.removed_all) {
-            let added = last.files.iter().map(|file| DataFile { schema_id: 0, ..DataFile::clone(file) }).collect();
-            let change = Change {
-                operation: Operation::Replace,
+        if replaced {
+            let mut change = Change {
                 schema: (last.schema_id != base.schema_id).then(|| without_schema_id(&last.schema)),
-                read_version: Some(base.version),
                 idempotency_key,
-                ..Change::append(added)
+                ..replacement(base, last)
             };
+            // Their schema is numbered by the commit.
+            change.added.iter_mut().for_each(|file| file.schema_id = 0);
             return Ok(Some(Proposal::new(change, actor, table)?.assigned_up_to(self.state.last_field_id())));
-        }
-        if last.schema_id != base.schema_id {
-            let reason = "a change of columns that keeps rows cannot be a part of a transaction; do it outside of one";
-            return Err(Error::Unimplemented(reason.to_owned()));
         }
         let change = Change { idempotency_key, ..self.difference(base, last) };
         Proposal::new(change, actor, table).map(Some)
+    }
+
+    /// The columns, if a step has changed them and kept files.
+    fn evolved_columns(&self) -> Option<EvolvedColumns> {
+        let alters = |(delta, _): &(Delta, _)| delta.info.operation == Operation::Alter;
+        self.steps.iter().find(|step| alters(step))?;
+        Some(EvolvedColumns {
+            schema: self.state.stored_schema().clone(),
+            schema_id: self.newest().schema_id,
+            last_field_id: self.state.last_field_id(),
+            format: self.steps.iter().map(|(delta, _)| delta.format).max()?,
+            based_on: self.base.snapshot().schema_id,
+            seen: self.base.snapshot().files.iter().map(|file| file.id).collect(),
+        })
     }
 
     /// What takes rows from the base, and adds rows, so that the last snapshot is reached.
@@ -149,17 +160,25 @@ impl Staged {
             }
         }
         let removed = base.files.iter().filter(|file| before.contains_key(&file.id));
-        let operations = || self.steps.iter().map(|(delta, _)| delta.info.operation);
-        let more_than_added = operations().filter(|operation| *operation != Operation::Append);
+        let operations = self.steps.iter().map(|(delta, _)| delta.info.operation);
+        let more_than_added = operations.filter(|operation| !matches!(operation, Operation::Append | Operation::Alter));
+        let only_columns = if added.is_empty() { Operation::Alter } else { Operation::Append };
         Change {
             // The one with the strictest check, else the newest.
-            operation: more_than_added
-                .max_by_key(|operation| *operation == Operation::Merge)
-                .unwrap_or(Operation::Delete),
+            operation: more_than_added.max_by_key(|operation| *operation == Operation::Merge).unwrap_or(only_columns),
             removed: removed.map(|file| Removed::from(file.as_ref())).collect(),
             deletes,
             read_version: Some(base.version),
             ..Change::append(added)
         }
+    }
+}
+
+/// All files of the base leave, those of the last snapshot join.
+fn replacement(base: &Snapshot, last: &Snapshot) -> Change {
+    Change {
+        operation: Operation::Replace,
+        read_version: Some(base.version),
+        ..Change::append(last.files.iter().map(|file| DataFile::clone(file)).collect())
     }
 }

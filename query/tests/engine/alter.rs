@@ -2,7 +2,7 @@
 
 use skein_catalog::{Actor, maintenance};
 use skein_model::{ErrorKind, TableName};
-use skein_query::EngineConfig;
+use skein_query::{EngineConfig, Pins};
 
 use crate::support::{Fixture, config, run};
 
@@ -282,11 +282,100 @@ async fn what_cannot_be_altered_says_so() {
     fixture.update("alter table if exists nosuch add column c int").await;
     assert_eq!(fixture.rows("select * from t order by id").await, ["1|ada", "2|bob"]);
     fixture.update("begin").await;
-    let (kind, message) = fixture.error("alter table t add column c int").await;
-    assert_eq!((kind, message.contains("transaction")), (ErrorKind::Unimplemented, true), "{message}");
     let (kind, message) = fixture.error("alter table t rename to u").await;
     assert_eq!((kind, message.contains("transaction")), (ErrorKind::Unimplemented, true), "{message}");
     fixture.update("rollback").await;
+}
+
+/// Whatever a transaction does to columns is there for its own statements at once, and for others with the commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_change_in_a_transaction() {
+    let fixture = people().await;
+    let other = fixture.new_session();
+    let other_rows = async |sql: &str| run(&other.plan(sql, &Pins::new()).await.unwrap()).await.unwrap();
+    let all = "select * from t order by id";
+    fixture.update("begin").await;
+    fixture.update("alter table t add column age int default 30, alter column name set not null").await;
+    fixture.update("insert into t (id, name) values (3, 'cas')").await;
+    assert_eq!(fixture.rows(all).await, ["1|ada|30", "2|bob|30", "3|cas|30"]);
+    assert_eq!(other_rows(all).await, ["1|ada", "2|bob"]);
+    fixture.update("alter table t rename column name to who, alter id type bigint").await;
+    fixture.update("update t set age = 31 where who = 'ada'").await;
+    fixture.update("delete from t where id = 2").await;
+    fixture.update("alter table t alter column age set default 40").await;
+    fixture.update("insert into t (id, who) values (5000000000, 'dan')").await;
+    let after = ["1|ada|31", "3|cas|30", "5000000000|dan|40"];
+    assert_eq!(fixture.rows(all).await, after);
+    assert_eq!(fixture.rows("select id from t where age = 30").await, ["3"]);
+    assert_eq!(fixture.error("select name from t").await.0, ErrorKind::InvalidInput);
+    assert_eq!(fixture.error("insert into t (id) values (4)").await.0, ErrorKind::InvalidInput, "who is NOT NULL");
+    assert_eq!(other_rows(all).await, ["1|ada", "2|bob"]);
+    fixture.update("commit").await;
+    for rows in [fixture.rows(all).await, other_rows(all).await] {
+        assert_eq!(rows, after);
+    }
+    assert_eq!(fixture.rows("select * from t version as of 2 order by id").await, ["1|ada", "2|bob"]);
+    assert_eq!(fixture.rows("select max(version) from system.snapshots").await, ["3"], "one version");
+    let columns = "select column_name, data_type, nullable, column_default from system.columns order by position";
+    assert_eq!(fixture.rows(columns).await, ["id|int64|false|NULL", "who|utf8|false|NULL", "age|int32|true|40"]);
+    fixture.update("alter table t drop column age").await;
+    assert_eq!(fixture.rows(all).await, ["1|ada", "3|cas", "5000000000|dan"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_changed_in_a_transaction_can_be_taken_back() {
+    let fixture = people().await;
+    let all = "select * from t order by id";
+    for how in ["rollback", "rollback to mark"] {
+        fixture.update("begin").await;
+        fixture.update("savepoint mark").await;
+        fixture.update("alter table t drop column name, add column age int default 1").await;
+        fixture.update("insert into t values (3, 3)").await;
+        assert_eq!(fixture.rows(all).await, ["1|1", "2|1", "3|3"]);
+        fixture.update(how).await;
+        assert_eq!(fixture.rows(all).await, ["1|ada", "2|bob"], "{how}");
+    }
+    // Another column of the same number, in the place of the one that was taken back.
+    fixture.update("alter table t add column city varchar default 'Ulm'").await;
+    assert_eq!(fixture.rows(all).await, ["1|ada|Ulm", "2|bob|Ulm"]);
+    fixture.update("commit").await;
+    assert_eq!(fixture.rows(all).await, ["1|ada|Ulm", "2|bob|Ulm"]);
+    // A table that the transaction has made.
+    fixture.update("begin").await;
+    fixture.update("create table made as select 1 as a").await;
+    fixture.update("alter table made add column b int not null default 2").await;
+    fixture.update("alter table t add column n int").await;
+    assert_eq!(fixture.rows("select made.*, n from made join t on made.a = t.id").await, ["1|2|NULL"]);
+    fixture.update("commit").await;
+    assert_eq!(fixture.rows("select * from made").await, ["1|2"]);
+    let report = maintenance::verify(fixture.engine.catalog(), Default::default()).await.unwrap();
+    assert_eq!(report.findings, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_of_two_transactions_that_change_columns_is_told() {
+    let fixture = people().await;
+    let other = fixture.new_session();
+    let theirs = async |sql: &str| other.plan(sql, &Pins::new()).await.unwrap().execute_update().await.unwrap();
+    for (mine, changes, kept) in [
+        ("alter table t add column a int", "alter table t add column b int", "id, name, b"),
+        ("alter table t alter column name set not null", "insert into t (id, name) values (3, null)", "id, name, b"),
+        ("alter table t drop column b", "create or replace table t as select 1 as id", "id"),
+    ] {
+        fixture.update("begin").await;
+        fixture.update(mine).await;
+        theirs(changes).await;
+        let (kind, message) = fixture.error("commit").await;
+        assert_eq!(kind, ErrorKind::Conflict, "{mine}: {message}");
+        let columns = fixture.rows("select column_name from system.columns order by position").await;
+        assert_eq!(columns.join(", "), kept, "{mine}");
+    }
+    // Rows that fit join.
+    fixture.update("begin").await;
+    fixture.update("alter table t add column c int default 5, alter column id set not null").await;
+    theirs("insert into t values (2)").await;
+    fixture.update("commit").await;
+    assert_eq!(fixture.rows("select * from t order by id").await, ["1|5", "2|5"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
