@@ -342,3 +342,44 @@ async fn rows_can_be_replaced_before_and_after_columns_change_in_a_transaction()
     append(&after, written(4, 0)).await.unwrap();
     assert_eq!(append(&after, written(1, 0)).await.unwrap_err().kind(), ErrorKind::Conflict);
 }
+
+#[tokio::test]
+async fn tables_change_names_in_a_transaction() {
+    let catalog = catalog().await;
+    let (a, transaction, _) = in_transaction(&catalog, "a").await;
+    let b = catalog.create_dataset(new_dataset("b"), &ada()).await.unwrap();
+    let inside = transaction.catalog();
+    for (from, to) in [("a", "tmp"), ("b", "a"), ("tmp", "b")] {
+        inside.rename(&name(from), &name(to), &ada()).await.unwrap();
+    }
+    let mark = transaction.savepoint("mark").unwrap();
+    inside.rename(&name("b"), &name("c"), &ada()).await.unwrap();
+    transaction.rollback_to(mark, true).unwrap();
+    append(&dataset(&inside, "a").await, written(1, 0)).await.unwrap();
+    assert_eq!(dataset(&catalog, "a").await.id(), a.id());
+    transaction.commit().await.unwrap();
+    let ids = [dataset(&catalog, "a").await.id(), dataset(&catalog, "b").await.id()];
+    assert_eq!(ids, [b.id(), a.id()], "they have changed places");
+    assert_eq!(b.snapshot(At::Latest).await.unwrap().rows, 10);
+    for gone in ["tmp", "c"] {
+        assert!(catalog.resolve_opt(&name(gone)).await.unwrap().is_none());
+    }
+    append(&a, written(1, 0)).await.unwrap();
+
+    // One that the transaction has made, one in the place of another, and one whose new name somebody else takes.
+    let transaction = catalog.begin(&ada());
+    let inside = transaction.catalog();
+    inside.create_dataset(new_dataset("made"), &ada()).await.unwrap();
+    inside.rename(&name("made"), &name("better"), &ada()).await.unwrap();
+    inside.drop(&name("b"), None, &ada()).await.unwrap();
+    inside.rename(&name("a"), &name("b"), &ada()).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(dataset(&catalog, "better").await.snapshot(At::Latest).await.unwrap().rows, 0);
+    assert_eq!(dataset(&catalog, "b").await.id(), b.id());
+    assert_eq!(append(&a, written(1, 0)).await.unwrap_err().kind(), ErrorKind::NotFound, "it was dropped");
+    let transaction = catalog.begin(&ada());
+    transaction.catalog().rename(&name("b"), &name("d"), &ada()).await.unwrap();
+    catalog.create_dataset(new_dataset("d"), &ada()).await.unwrap();
+    assert_eq!(transaction.commit().await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(dataset(&catalog, "b").await.id(), b.id());
+}

@@ -6,15 +6,14 @@ use super::Catalog;
 use crate::{Actor, Entry, Error, Result};
 
 impl Catalog {
-    /// Gives a dataset another name, in one step: nobody sees it under both or under none.
+    /// Gives a dataset another name, in one step: nobody sees it under both or under none. In a transaction it has the name
+    /// for others once that is committed.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such table or schema, [`Error::AlreadyExists`] when the new name is taken,
     /// [`Error::InvalidInput`] for views and external tables, [`Error::Conflict`] when either name was changed meanwhile.
     pub async fn rename(&self, from: &TableName, to: &TableName, actor: &Actor) -> Result<()> {
-        self.check_outside("ALTER TABLE ... RENAME TO")?;
         to.check_creatable()?;
-        let transaction = self.begin(actor);
         let dataset = match self.resolve(from).await? {
             Entry::Dataset(dataset) => dataset,
             other => {
@@ -31,8 +30,14 @@ impl Catalog {
             return Err(Error::AlreadyExists { what: taken.kind().as_str(), name: to.to_string() });
         }
         self.existing_schema_id(to.schema()).await?;
-        transaction.rename(&dataset, to)?;
-        transaction.commit().await?;
+        match self.transaction() {
+            Some(transaction) => return transaction.rename(&dataset, to),
+            None => {
+                let transaction = self.begin(actor);
+                transaction.rename(&dataset, to)?;
+                transaction.commit().await?;
+            }
+        }
         tracing::info!(table = %from, %to, actor = actor.principal, "renamed");
         Ok(())
     }

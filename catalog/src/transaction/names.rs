@@ -82,10 +82,13 @@ impl Transaction {
     /// Gives a dataset another name, once the transaction is committed.
     pub(crate) fn rename(&self, dataset: &Dataset, to: &TableName) -> Result<()> {
         let dataset = dataset.outside();
-        let renamed = Some(dataset.named(to.clone()));
+        let (from, renamed) = (dataset.name().clone(), Some(dataset.named(to.clone())));
         let mut work = self.open()?;
-        work.names.insert(to.clone(), NameChange { before: None, after: renamed });
-        work.names.insert(dataset.name().clone(), NameChange { before: Some(dataset), after: None });
+        // The transaction may have changed what either stands for.
+        let taken = work.names.get(to).and_then(|change| change.before.clone());
+        let before = work.names.get(&from).map_or(Some(dataset), |change| change.before.clone());
+        work.names.insert(to.clone(), NameChange { before: taken, after: renamed });
+        work.names.insert(from, NameChange { before, after: None });
         Ok(())
     }
 
