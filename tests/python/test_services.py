@@ -98,6 +98,8 @@ def test_json_lines_say_who_asked_what_it_cost_and_how_it_ended(tmp_path: Path) 
         assert line["elapsed_ms"] - row["elapsed_ms"] in (0, 1), "the line is written right after the end is taken down"
     assert rows[good]["elapsed_ms"] >= 500
     assert "Divide by zero" in rows[bad]["error"]
+    (serving,) = (line for line in lines if line["message"] == "serving")
+    assert (serving["url"], serving["http"]) == (server.url, f"127.0.0.1:{server.http_port}")
     # Every line is an object of its own, and none holds the password.
     assert all({"timestamp", "level", "message", "target"} <= set(line) for line in lines)
     assert PASSWORD not in server.log()

@@ -223,7 +223,7 @@ async fn sweeps(state: Arc<State>) {
 
 fn announce(address: SocketAddr, http: Option<SocketAddr>, secure: bool, state: &State) {
     let scheme = if secure { "grpc+tls" } else { "grpc" };
-    tracing::info!(url = %format!("{scheme}://{address}"), http = ?http, "serving");
+    tracing::info!(url = %format!("{scheme}://{address}"), http = http.map(tracing::field::display), "serving");
     if !state.auth.login_needed() {
         tracing::warn!(
             "no login: whoever can reach {address} may read and change everything; create the first user with \
