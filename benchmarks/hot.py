@@ -1,6 +1,7 @@
-"""A join of a million rows with and without the hot cache: over a bucket that answers after 50 ms, and over a local disk.
+"""A join of a million rows with and without the hot cache: over buckets that answer after 50 and 100 ms, and over a local disk.
 
-The bucket is moto's S3 server (of the environment that SKEIN_MOTO_PYTHON names, by default this one) behind a gate that holds back each request.
+AWS names 100 to 200 ms to the first byte as what to expect of S3 ("Best practices design patterns: optimizing Amazon S3 performance"); 50 ms is a near store.
+The bucket is moto's S3 server behind a gate that holds back each request.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 import threading
 import urllib.request
@@ -21,7 +21,7 @@ import pyarrow.flight as fl
 from harness import free_port, median_seconds, note, process, report, skein
 
 ROWS = 1_000_000
-LATENCY = 0.05
+LATENCIES = [0.05, 0.1]
 # How old what a server knows of a dataset may be: looking for newer versions costs a request of its own for each query, hot or cold.
 REFRESH = "60s"
 RUNS = 7
@@ -72,11 +72,10 @@ def gate(port: int, latency: float) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def far_bucket() -> Iterator[dict[str, str]]:
+def far_bucket(latency: float) -> Iterator[dict[str, str]]:
     """The variables of a server whose bucket answers late."""
-    python = os.environ.get("SKEIN_MOTO_PYTHON", sys.executable)
     port = free_port()
-    with process([python, "-c", "import sys, moto.server; moto.server.main(sys.argv[1:])", "-H", "127.0.0.1", "-p", str(port)], port), gate(port, LATENCY) as front:
+    with process([sys.executable, "-c", "import sys, moto.server; moto.server.main(sys.argv[1:])", "-H", "127.0.0.1", "-p", str(port)], port), gate(port, latency) as front:
         urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/bench", method="PUT")).read()
         prefix = "SKEIN__STORAGE__BUCKETS__FAR__"
         options = {"ENDPOINT": f"http://127.0.0.1:{front}", "PATH_STYLE": "true", "ALLOW_HTTP": "true", "REGION": "us-east-1"}
@@ -127,12 +126,13 @@ def cold_seconds(env: dict[str, str]) -> float:
 
 
 def main() -> None:
-    with far_bucket() as env:
-        cold, hot = measure(env)
-    report(
-        f"join of 1 M rows from a bucket {LATENCY * 1e3:.0f} ms away, hot", hot * 1e3, cold * 1e3, "ms", ">= 9x faster",
-        ratio=cold / hot, peer_name="the same without the hot cache",
-    )
+    for latency in LATENCIES:
+        with far_bucket(latency) as env:
+            cold, hot = measure(env)
+        report(
+            f"join of 1 M rows from a bucket {latency * 1e3:.0f} ms away, hot", hot * 1e3, cold * 1e3, "ms", ">= 9x faster",
+            ratio=cold / hot, peer_name="the same without the hot cache",
+        )
     cold, hot = measure({})
     report(
         "join of 1 M rows from a local disk, hot", hot * 1e3, cold * 1e3, "ms", "never slower",

@@ -1,7 +1,9 @@
-"""The 22 TPC-H queries at scale factor 1, over ADBC, against DataFusion in process on the very same Parquet files, and roapi."""
+"""The 22 TPC-H queries at scale factor 1, over ADBC, against DataFusion and DuckDB in process on the very same Parquet files, and roapi."""
 
 from __future__ import annotations
 
+import decimal
+import os
 import pathlib
 import statistics
 import subprocess
@@ -56,11 +58,11 @@ def adbc_runner(connection):
 
 
 def same(ours: pa.Table, theirs: pa.Table) -> bool:
-    """Equal up to float rounding and the choice of string type."""
+    """Equal up to rounding and the choice of types for numbers and strings."""
 
     def rows(table: pa.Table):
         return [
-            tuple(round(float(v), 1) if isinstance(v, float) or hasattr(v, "as_tuple") else v for v in row.values())
+            tuple(round(float(v), 1) if isinstance(v, int | float | decimal.Decimal) else v for v in row.values())
             for row in table.to_pylist()
         ]
 
@@ -79,6 +81,15 @@ def in_process(files: dict[str, list[str]]):
         folder = str(pathlib.Path(paths[0]).parent)
         context.register_parquet(table, folder)
     return lambda sql: pa.Table.from_batches(context.sql(sql).collect())
+
+
+def duckdb_in_process(files: dict[str, list[str]]):
+    import duckdb
+
+    connection = duckdb.connect(config={"threads": os.cpu_count()})
+    for table, paths in files.items():
+        connection.read_parquet(paths).create_view(table)
+    return lambda sql: connection.sql(sql).to_arrow_table()
 
 
 def against_roapi(files: dict[str, list[str]]) -> dict[str, float] | None:
@@ -109,24 +120,28 @@ def main() -> None:
     folder = generate()
     with skein() as server:
         files = load(server, folder)
-        peer = in_process(files)
-        ours_runs, peer_runs = [], []
+        peers = {"datafusion": in_process(files), "duckdb": duckdb_in_process(files)}
+        runs = {name: [] for name in ("skein", *peers)}
         with server.connect() as connection:
             run = adbc_runner(connection)
             for attempt in range(RUNS + 1):
-                ours, theirs = {}, {}
+                times = {name: {} for name in runs}
                 for path in QUERIES:
                     sql = path.read_text()
-                    ours[path.stem], answer = timed(run, sql)
-                    theirs[path.stem], expected = timed(peer, sql)
-                    assert same(answer, expected), f"{path.stem} differs"
+                    times["skein"][path.stem], answer = timed(run, sql)
+                    for name, peer in peers.items():
+                        times[name][path.stem], expected = timed(peer, sql)
+                        assert same(answer, expected), f"{path.stem} differs from {name}'s"
                 if attempt:  # the first is a warm-up
-                    ours_runs.append(ours)
-                    peer_runs.append(theirs)
-        ours, theirs = medians(ours_runs), medians(peer_runs)
-        for name in ours:
-            note(f"{name}  skein {ours[name] * 1e3:8.1f} ms   datafusion {theirs[name] * 1e3:8.1f} ms   {ours[name] / theirs[name]:.2f}x")
-        report("TPC-H SF 1 total over ADBC", sum(ours.values()), sum(theirs.values()), "s", "<= 1.10", peer_name="DataFusion 54 in process")
+                    for name, of in times.items():
+                        runs[name].append(of)
+        seconds = {name: medians(of) for name, of in runs.items()}
+        ours = seconds["skein"]
+        for query, own in ours.items():
+            beside = "   ".join(f"{name} {seconds[name][query] * 1e3:8.1f} ms {own / seconds[name][query]:5.2f}x" for name in peers)
+            note(f"{query}  skein {own * 1e3:8.1f} ms   {beside}")
+        for name, goal, peer_name in [("datafusion", "<= 1.0", "DataFusion 54 in process"), ("duckdb", "", "DuckDB in process")]:
+            report("TPC-H SF 1 total over ADBC", sum(ours.values()), sum(seconds[name].values()), "s", goal, peer_name=peer_name)
         roapi = against_roapi(files)
         if roapi:
             report("TPC-H SF 1 total over ADBC", sum(ours.values()), sum(roapi.values()), "s", "<= 1.0", peer_name="roapi over ADBC")
