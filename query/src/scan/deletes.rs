@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use arrow::{array::BooleanBufferBuilder, buffer::BooleanBuffer};
 use datafusion::{
     datasource::{
         listing::PartitionedFile,
@@ -22,7 +23,7 @@ use moka::sync::Cache;
 use skein_catalog::{DataFile, Dataset, RowSet};
 use skein_model::FileId;
 
-use super::reader::Readers;
+use super::{hot::HotFile, reader::Readers};
 use crate::Error;
 
 /// What selections may take altogether, in bytes.
@@ -36,12 +37,18 @@ pub(super) struct Marked(pub(super) Arc<DataFile>);
 
 /// The live rows of files that were read lately, by deletion vector. One never changes.
 #[derive(Debug, Clone)]
-pub(crate) struct Selections(Cache<FileId, Arc<ParquetAccessPlan>>);
+pub(crate) struct Selections {
+    plans: Cache<FileId, Arc<ParquetAccessPlan>>,
+    /// As a bit for each row: for files of which the rows are in memory.
+    bits: Cache<FileId, BooleanBuffer>,
+}
 
 impl Default for Selections {
     fn default() -> Self {
         let weigher = |_: &FileId, plan: &Arc<ParquetAccessPlan>| u32::try_from(memory(plan)).unwrap_or(u32::MAX);
-        Self(Cache::builder().weigher(weigher).max_capacity(MEMORY).build())
+        let plans = Cache::builder().weigher(weigher).max_capacity(MEMORY).build();
+        let weigher = |_: &FileId, bits: &BooleanBuffer| u32::try_from(bits.len().div_ceil(8)).unwrap_or(u32::MAX);
+        Self { plans, bits: Cache::builder().weigher(weigher).max_capacity(MEMORY).build() }
     }
 }
 
@@ -82,6 +89,27 @@ impl Selections {
         Ok(groups.into_iter().map(group).collect())
     }
 
+    /// Fills in the live rows of `files`.
+    pub(super) async fn attach_hot(&self, files: &mut [HotFile], dataset: &Dataset) -> DfResult<()> {
+        for file in files {
+            if let Some(Marked(record)) = file.file.extension::<Marked>()
+                && let Some(deletes) = record.deletes_id()
+            {
+                let live = match self.bits.get(&deletes) {
+                    Some(live) => live,
+                    None => {
+                        let rows = u32::try_from(record.rows).map_err(|_| too_long())?;
+                        let live = bits(rows, &dataset.read_deletes(record).await.map_err(Error::from)?);
+                        self.bits.insert(deletes, live.clone());
+                        live
+                    }
+                };
+                file.live = Some(live);
+            }
+        }
+        Ok(())
+    }
+
     async fn of(
         &self,
         deletes: FileId,
@@ -90,14 +118,28 @@ impl Selections {
         dataset: &Dataset,
         readers: &Readers,
     ) -> DfResult<Arc<ParquetAccessPlan>> {
-        if let Some(plan) = self.0.get(&deletes) {
+        if let Some(plan) = self.plans.get(&deletes) {
             return Ok(plan);
         }
         let rows = dataset.read_deletes(record).await.map_err(Error::from)?;
         let plan = Arc::new(access_plan(&*footer(readers, file).await?, &rows)?);
-        self.0.insert(deletes, Arc::clone(&plan));
+        self.plans.insert(deletes, Arc::clone(&plan));
         Ok(plan)
     }
+}
+
+/// A bit for each row of a file: whether it lives.
+fn bits(rows: u32, deleted: &RowSet) -> BooleanBuffer {
+    let length = |from: u32, to: u32| usize::try_from(to - from).unwrap_or(usize::MAX);
+    let mut bits = BooleanBufferBuilder::new(length(0, rows));
+    let mut next = 0;
+    for run in deleted.runs(0..rows) {
+        bits.append_n(length(next, run.start), true);
+        bits.append_n(length(run.start, run.end), false);
+        next = run.end;
+    }
+    bits.append_n(length(next, rows), true);
+    bits.finish()
 }
 
 /// The footer of a file. Usually it is in memory, where the scan will find it as well.
@@ -116,9 +158,11 @@ pub(super) fn spans(footer: &ParquetMetaData) -> DfResult<Vec<std::ops::Range<u3
         Some(span)
     };
     let spans: Option<Vec<_>> = footer.row_groups().iter().map(|group| group.num_rows()).map(span).collect();
-    Ok(spans.ok_or_else(|| {
-        Error::unsupported("deleting rows of a file of more than 4,294,967,295", "write smaller files")
-    })?)
+    Ok(spans.ok_or_else(too_long)?)
+}
+
+fn too_long() -> Error {
+    Error::unsupported("deleting rows of a file of more than 4,294,967,295", "write smaller files")
 }
 
 /// Everything of a file but the deleted rows.
@@ -169,5 +213,13 @@ mod tests {
         };
         assert_eq!(selected(0..10), [(1, true), (4, false), (2, true), (3, false)]);
         assert_eq!(selected(10..20), [(1, true), (8, false), (1, true)]);
+    }
+
+    #[test]
+    fn a_bit_says_whether_a_row_lives() {
+        let deleted: RowSet = [0, 2, 3].into_iter().collect();
+        assert_eq!(bits(5, &deleted).iter().collect::<Vec<_>>(), [false, true, false, false, true]);
+        assert_eq!(bits(4, &deleted).iter().collect::<Vec<_>>(), [false, true, false, false]);
+        assert_eq!(bits(2, &RowSet::new()).count_set_bits(), 2);
     }
 }

@@ -26,7 +26,6 @@ use super::{
     HotCache,
     deletes::{Marked, Selections},
     evolution::{self, Evolution},
-    hot::WholeFile,
     part::Extent,
     reader::{DataFileId, SmallFiles},
     statistics,
@@ -71,9 +70,7 @@ impl SnapshotFiles {
             .iter()
             .map(|file| {
                 let statistics = Arc::new(statistics::of_file(file, &schema, &sources));
-                let part = planned(dataset, file).with_statistics(statistics);
-                // A deletion vector says which of its rows are left; the cache knows whole files.
-                if file.deletes.is_none() { part.with_extension(WholeFile(file.id)) } else { part }
+                planned(dataset, file).with_statistics(statistics)
             })
             .collect();
         let statistics = merge(&files, &schema)?;

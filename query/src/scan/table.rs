@@ -286,7 +286,7 @@ impl SnapshotTable {
             (false, _) => pruning::prune(&self.files.files, &self.files.schema, filters, state)?,
         };
         let dataset = self.dataset.id();
-        let (hot, cold) = self.hot.split(dataset, files, &keys);
+        let (mut hot, cold) = self.hot.split(dataset, files, &keys);
         if !cold.is_empty() && self.hot.wants(dataset, &keys) {
             let columns = columns.iter().copied().zip(keys).collect();
             self.loader(state).spawn(Wanted { dataset, files: cold.clone(), columns });
@@ -295,6 +295,7 @@ impl SnapshotTable {
         if hot.is_empty() || (self.part.is_some() && !cold.is_empty()) {
             return Ok(None);
         }
+        self.selections.attach_hot(&mut hot, &self.dataset).await?;
         let projected = project_schema(&self.files.schema, Some(&columns))?;
         let files: Vec<_> = hot.iter().map(|hot| hot.file.clone()).collect();
         let statistics = files::merge(&files, &self.files.schema)?.project(Some(&columns));
@@ -316,7 +317,7 @@ impl SnapshotTable {
         let (table, config) = (self.clone(), state.config_options().execution.parquet.clone());
         let runtime = state.runtime_env().clone();
         let with = runtime.clone();
-        // Files with deletion vectors are not asked for, so there are none to attach.
+        // Deleted rows are decoded, too: the next deletion vector is another one, and these columns stay good.
         let reader = move |group, statistics, projection| {
             let readers = Arc::new(table.readers_in(&with, false)?);
             let scan = table.scan_with(&config, readers, vec![group])?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
+    buffer::BooleanBuffer,
     compute::{max, max_string_view, min, min_string_view},
     datatypes::{
         ArrowPrimitiveType, DataType, Date32Type, Date64Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -39,6 +40,8 @@ pub(in crate::scan) struct Chunk {
 pub(in crate::scan) struct HotFile {
     pub(in crate::scan) file: PartitionedFile,
     pub(in crate::scan) columns: Vec<Arc<Column>>,
+    /// Its rows that are not deleted; `None` for all.
+    pub(in crate::scan) live: Option<BooleanBuffer>,
 }
 
 impl Chunk {

@@ -1,7 +1,7 @@
 //! The hot cache: columns of data files, decoded, in memory.
 //!
 //! A data file never changes, so what was decoded of one stays right; an append adds files and a removal leaves some out, and neither makes
-//! anything here wrong. What is kept is one column of one file. A scan takes the files of which it has all columns from here and reads the
+//! anything here wrong. What is kept is one column of one file, deleted rows too: a deletion vector is applied as the rows are read. A scan takes the files of which it has all columns from here and reads the
 //! others; those are then decoded in the background, when their dataset is pinned or when the same columns were wanted before.
 
 mod column;
@@ -21,6 +21,7 @@ use skein_catalog::Snapshot;
 use skein_model::{DatasetId, FileId};
 
 use self::store::Store;
+use super::reader::DataFileId;
 
 pub(super) use self::{
     column::{Column, HotFile},
@@ -98,8 +99,7 @@ impl HotCache {
         }
         let mut store = self.store.lock();
         if store.is_pinned(dataset) && store.is_newer(dataset, snapshot.version) {
-            let live: HashSet<FileId> =
-                snapshot.files.iter().filter(|file| file.deletes.is_none()).map(|file| file.id).collect();
+            let live: HashSet<FileId> = snapshot.files.iter().map(|file| file.id).collect();
             let columns = columns();
             store.retain(dataset, |file, column| live.contains(&file) && columns.contains(column));
         }
@@ -125,10 +125,7 @@ impl HotCache {
     }
 }
 
-/// Which data file a [`PartitionedFile`] is, if all rows in it count; its extension.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WholeFile(pub FileId);
-
+/// Which data file this is, if all of it is read.
 fn file_id(file: &PartitionedFile) -> Option<FileId> {
-    file.extension::<WholeFile>().filter(|_| file.range.is_none()).map(|id| id.0)
+    file.extension::<DataFileId>().filter(|_| file.range.is_none()).map(|id| id.0)
 }

@@ -86,7 +86,7 @@ impl Store {
                             kept.used = now;
                         }
                     }
-                    hot.push(HotFile { file, columns: found });
+                    hot.push(HotFile { file, columns: found, live: None });
                 }
                 None => cold.push(file),
             }
