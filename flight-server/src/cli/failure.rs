@@ -60,7 +60,7 @@ impl Failure {
         if let Some(cause) = &self.cause {
             output::note(&format!("{} {cause}", output::error_label()));
         }
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = self.hint.as_deref().or_else(|| self.cause.as_ref().and(hint_for_exit(self.exit))) {
             output::note(&format!("{} {hint}", output::hint_label()));
         }
     }
@@ -132,7 +132,30 @@ fn hint_for(code: Code) -> Option<&'static str> {
         }
         Code::Internal | Code::Unknown => Some("the server's log has the details, under the id in the message"),
         Code::DataLoss => Some("'skein verify --deep' says what is damaged and what to do"),
-        _ => None,
+        Code::PermissionDenied => Some("log in as somebody who may, or ask who runs the server"),
+        Code::InvalidArgument => {
+            Some("correct it and send it again; 'skein describe TABLE' shows the columns there are")
+        }
+        Code::AlreadyExists => Some("choose another name, or drop what has it"),
+        Code::Unimplemented => Some("docs/compatibility.md says what there is"),
+        Code::DeadlineExceeded => Some("ask for less, or raise the limit ('skein config print' on the server)"),
+        Code::FailedPrecondition | Code::OutOfRange => Some("'skein describe' and 'skein history' show how things are"),
+        Code::Ok | Code::Cancelled => None,
+    }
+}
+
+/// What to do where nothing better is known.
+fn hint_for_exit(exit: Exit) -> Option<&'static str> {
+    match exit {
+        Exit::Usage => Some("add --help to see what a command takes, with examples"),
+        Exit::Failed => {
+            Some("add --help for what the command needs; SKEIN__TELEMETRY__LEVEL=debug on the server shows more")
+        }
+        Exit::Unreachable => Some("is the server running? Start one with 'skein serve', or say where it is with --url"),
+        Exit::Denied => Some("log in as somebody who may, or ask who runs the server"),
+        Exit::NotFound => Some("'skein ls' shows the tables"),
+        Exit::Conflict => Some("look at what is there now, and try again"),
+        Exit::Success | Exit::Interrupted => None,
     }
 }
 
@@ -141,6 +164,11 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::silent(Exit::Success),
+            io::ErrorKind::NotFound => Self::new(Exit::Failed, error.to_string()).hint("check the path"),
+            io::ErrorKind::PermissionDenied => {
+                Self::new(Exit::Failed, error.to_string()).hint("check who may read or write it")
+            }
+            io::ErrorKind::StorageFull => Self::new(Exit::Failed, error.to_string()).hint("make room and try again"),
             _ => Self::new(Exit::Failed, error.to_string()),
         }
     }
@@ -182,9 +210,11 @@ mod tests {
         let bare = Failure::from(Error::from(Status::not_found("table 'x' does not exist")));
         assert!(bare.hint.unwrap().contains("skein ls"));
         let denied = Failure::from(Error::from(Status::permission_denied("location '/x' is out of bounds")));
-        assert_eq!((denied.exit(), denied.hint), (Exit::Denied, None));
+        assert_eq!(denied.exit(), Exit::Denied);
+        assert!(denied.hint.unwrap().contains("somebody who may"));
         let sent = Failure::from(Error::from(Status::invalid_argument("'a; b' is no number")));
-        assert_eq!((sent.cause.as_deref(), sent.hint), (Some("'a; b' is no number"), None));
+        assert_eq!(sent.cause.as_deref(), Some("'a; b' is no number"));
+        assert!(sent.hint.unwrap().contains("correct it"));
     }
 
     #[test]

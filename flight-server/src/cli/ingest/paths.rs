@@ -63,7 +63,7 @@ fn one(path: &Path) -> Result<Vec<Input>, Failure> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
-    Failure::new(exit, format!("cannot read {}: {error}", path.display()))
+    Failure::new(exit, format!("cannot read {}: {error}", path.display())).hint("check the path, and who may read it")
 }
 
 fn is_pattern(path: &Path) -> bool {
@@ -80,7 +80,9 @@ fn pattern(path: &Path) -> Result<Vec<Input>, Failure> {
         inputs.extend(one(&found)?);
     }
     if inputs.is_empty() {
-        return Err(Failure::new(Exit::NotFound, format!("no file matches {}", path.display())));
+        return Err(Failure::new(Exit::NotFound, format!("no file matches {}", path.display())).hint(
+            "patterns are matched from the folder that the command runs in; * is within a folder, ** goes below",
+        ));
     }
     Ok(inputs)
 }

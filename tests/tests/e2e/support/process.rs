@@ -122,7 +122,10 @@ impl Served {
     pub fn fail(&self, exit: i32, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().unwrap();
         assert_eq!(code(&output), exit, "{arguments:?}: {}{}", stdout(&output), stderr(&output));
-        stderr(&output)
+        let said = stderr(&output);
+        // What went wrong, and what to do: a hint of ours, or the one to --help.
+        assert!(!said.contains("error: ") || said.contains("hint: ") || said.contains("try '--help'"), "{said}");
+        said
     }
 
     pub fn csv(&self, sql: &str) -> String {
