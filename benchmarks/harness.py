@@ -6,6 +6,7 @@ gathers them into `results.json` and a table.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -101,6 +103,43 @@ def skein(**env: str) -> Iterator[Skein]:
         environment = {**os.environ, "SKEIN__SERVER__HTTP_LISTEN": "off", "SKEIN__TELEMETRY__LEVEL": "warn", **env}
         with process(command, port, env=environment) as child:
             yield Skein(port, pathlib.Path(data), child.pid)
+
+
+@contextlib.contextmanager
+def gate(port: int, *, up: float = 0, down: float = 0) -> Iterator[int]:
+    """A port that passes everything on to another. Each MiB at most that a client sends waits for `up` seconds, each that it is sent for `down`: a
+    connection with a window of 1 MiB over a network with that latency."""
+    front = free_port()
+    loop = asyncio.new_event_loop()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pause: float) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 20):
+                if pause:
+                    await asyncio.sleep(pause)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, ahead = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+        await asyncio.gather(pump(reader, ahead, up), pump(behind, writer, down))
+
+    async def main(ready: threading.Event) -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", front, limit=1 << 20) as server:
+            ready.set()
+            await server.serve_forever()
+
+    ready = threading.Event()
+
+    def run() -> None:
+        with contextlib.suppress(RuntimeError):  # it is stopped, not ended
+            loop.run_until_complete(main(ready))
+
+    threading.Thread(target=run, daemon=True).start()
+    ready.wait()
+    yield front
+    loop.call_soon_threadsafe(loop.stop)
 
 
 def median_seconds(work: Callable[[], object], runs: int, warm: int = 1) -> float:

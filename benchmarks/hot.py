@@ -6,11 +6,9 @@ The bucket is moto's S3 server behind a gate that holds back each request.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
 
@@ -18,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.flight as fl
 
-from harness import free_port, median_seconds, note, process, report, skein
+from harness import free_port, gate, median_seconds, note, process, report, skein
 
 ROWS = 1_000_000
 LATENCIES = [0.05, 0.1]
@@ -37,45 +35,10 @@ def tables() -> dict[str, pa.Table]:
 
 
 @contextlib.contextmanager
-def gate(port: int, latency: float) -> Iterator[int]:
-    """A port that passes everything on to another; what a client sends waits for `latency` seconds."""
-    front = free_port()
-    loop = asyncio.new_event_loop()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pause: float) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(1 << 20):
-                if pause:
-                    await asyncio.sleep(pause)
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind, ahead = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, ahead, latency), pump(behind, writer, 0))
-
-    async def main(ready: threading.Event) -> None:
-        async with await asyncio.start_server(serve, "127.0.0.1", front) as server:
-            ready.set()
-            await server.serve_forever()
-
-    ready = threading.Event()
-    def run() -> None:
-        with contextlib.suppress(RuntimeError):  # it is stopped, not ended
-            loop.run_until_complete(main(ready))
-
-    threading.Thread(target=run, daemon=True).start()
-    ready.wait()
-    yield front
-    loop.call_soon_threadsafe(loop.stop)
-
-
-@contextlib.contextmanager
 def far_bucket(latency: float) -> Iterator[dict[str, str]]:
     """The variables of a server whose bucket answers late."""
     port = free_port()
-    with process([sys.executable, "-c", "import sys, moto.server; moto.server.main(sys.argv[1:])", "-H", "127.0.0.1", "-p", str(port)], port), gate(port, latency) as front:
+    with process([sys.executable, "-c", "import sys, moto.server; moto.server.main(sys.argv[1:])", "-H", "127.0.0.1", "-p", str(port)], port), gate(port, up=latency) as front:
         urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/bench", method="PUT")).read()
         prefix = "SKEIN__STORAGE__BUCKETS__FAR__"
         options = {"ENDPOINT": f"http://127.0.0.1:{front}", "PATH_STYLE": "true", "ALLOW_HTTP": "true", "REGION": "us-east-1"}
