@@ -318,6 +318,19 @@ async fn assigned(catalog: &Catalog, columns: &arrow_schema::SchemaRef) -> arrow
     like.plan_schema(columns).await.unwrap()
 }
 
+/// Lists have no statistics, for one.
+#[tokio::test]
+async fn what_was_not_null_before_needs_no_proof_of_it() {
+    let catalog = catalog().await;
+    let table = catalog.create_dataset(new_dataset("t"), &ada()).await.unwrap();
+    alter(&table, &[not_null("a")]).await.unwrap();
+    let transaction = catalog.begin(&ada());
+    alter(&dataset(&transaction.catalog(), "t").await, &[add("c", false, Some("1"))]).await.unwrap();
+    append(&table, DataFile { columns: BTreeMap::new(), ..written(2, 0) }).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!((columns(&table).await, written_with(&table).await), (names(&["a", "b", "c"]), vec![2]));
+}
+
 #[tokio::test]
 async fn rows_can_be_replaced_before_and_after_columns_change_in_a_transaction() {
     let catalog = catalog().await;

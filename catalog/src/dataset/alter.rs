@@ -122,6 +122,11 @@ fn name_of(before: &Schema, after: &Schema, id: i32) -> String {
 
 /// Whether a file that was written with an older schema can join a dataset with this one, whose number is `number`.
 pub(super) fn fits(schema: &Schema, number: u32, file: &DataFile) -> bool {
+    fits_after(&Schema::empty(), schema, number, file)
+}
+
+/// The same of a file that is a part of the dataset, whose schema was `before` up to now: so what that asks is so.
+pub(super) fn fits_after(before: &Schema, schema: &Schema, number: u32, file: &DataFile) -> bool {
     let from = table_notes(schema).altered_from;
     if from == 0 || file.schema_id < from || file.schema_id > number {
         return false;
@@ -131,6 +136,8 @@ pub(super) fn fits(schema: &Schema, number: u32, file: &DataFile) -> bool {
         let notes = column_notes(field);
         // Whether its values fit into a finer unit was asked of the files there were.
         let in_unit = file.schema_id >= notes.rescaled || file.schema_id < notes.added;
-        in_unit && (field.is_nullable() || has_no_nulls(schema, file, id))
+        let no_proof_needed =
+            field.is_nullable() || before.fields().iter().any(|f| field_id(f) == Some(id) && !f.is_nullable());
+        in_unit && (no_proof_needed || has_no_nulls(schema, file, id))
     })
 }

@@ -125,12 +125,14 @@ pub(super) struct EvolvedColumns {
 
 impl EvolvedColumns {
     /// Whether they can follow on what others have committed since; if not, why.
-    fn check(&self, current: &Snapshot, keeps_files: bool) -> Result<(), String> {
+    fn check(&self, state: &State, keeps_files: bool) -> Result<(), String> {
+        let (current, schema) = (state.snapshot(), &state.stored_schema().0);
         if current.schema_id != self.based_on {
             return Err("its columns were changed at the same time".to_owned());
         }
-        let fits =
-            |file: &Arc<DataFile>| self.seen.contains(&file.id) || alter::fits(&self.schema.0, self.schema_id, file);
+        let fits = |file: &Arc<DataFile>| {
+            self.seen.contains(&file.id) || alter::fits_after(schema, &self.schema.0, self.schema_id, file)
+        };
         match current.files.iter().filter(|_| keeps_files).find(|file| !fits(file)) {
             None => Ok(()),
             Some(file) => {
@@ -324,7 +326,7 @@ impl<'a> Proposal<'a> {
             format: persisted::FORMAT,
         };
         if let Some(evolved) = &self.evolved {
-            evolved.check(current, !self.removes_all()).map_err(|reason| self.conflict(reason))?;
+            evolved.check(state, !self.removes_all()).map_err(|reason| self.conflict(reason))?;
             return Ok(Columns {
                 schema_id: evolved.schema_id,
                 last_field_id: evolved.last_field_id,
