@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     ops::Range,
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -12,8 +13,9 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart, path::Path,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+    path::Path,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -60,7 +62,16 @@ pub enum Fault {
     DiesBefore,
     /// A write is carried out, and whoever asked for it never hears of it: it has died.
     DiesAfter,
+    /// The operation is not carried out, and its client gives up after [`TIME_LIMIT`]. Listing and deleting never hang.
+    HangsBefore,
+    /// The operation is carried out, and its client gives up after [`TIME_LIMIT`] without an answer.
+    HangsAfter,
+    /// A write is carried out with one bit that is not as it was given, in the middle.
+    Garbled,
 }
+
+/// How long a client waits for an answer.
+pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// One operation a store was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +80,7 @@ pub struct Call {
     pub op: Op,
     /// The key or prefix.
     pub key: String,
-    /// Bytes it carried to the store.
+    /// Bytes it carried to the store, or that it asked for; 0 for a read of a whole object.
     pub bytes: u64,
 }
 
@@ -110,7 +121,7 @@ impl FaultStore {
     /// Waits until an operation of a sort was asked for since the last [`FaultStore::take_calls`].
     pub async fn asked_for(&self, op: Op) {
         while !self.state.lock().calls.iter().any(|call| call.op == op) {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -136,10 +147,11 @@ impl FaultStore {
         std::mem::take(&mut self.state.lock().calls)
     }
 
-    async fn meet(&self, op: Op, key: &str, bytes: usize) -> Option<Fault> {
+    async fn meet(&self, op: Op, key: &str, bytes: u64) -> Option<Fault> {
         tokio::task::yield_now().await;
         let fault = meet(&self.state, op, key, bytes);
         let_go(self.held.subscribe(), op).await;
+        hang(fault, Fault::HangsBefore).await;
         fault
     }
 }
@@ -150,9 +162,16 @@ async fn let_go(mut held: watch::Receiver<Option<Op>>, op: Op) {
     let _ = held.wait_for(|held| *held != Some(op)).await;
 }
 
-fn meet(state: &Mutex<State>, op: Op, key: &str, bytes: usize) -> Option<Fault> {
+/// Waits for as long as a client does, if this is the fault.
+async fn hang(fault: Option<Fault>, this: Fault) {
+    if fault == Some(this) {
+        tokio::time::sleep(TIME_LIMIT).await;
+    }
+}
+
+fn meet(state: &Mutex<State>, op: Op, key: &str, bytes: u64) -> Option<Fault> {
     let mut state = state.lock();
-    state.calls.push(Call { op, key: key.to_owned(), bytes: bytes as u64 });
+    state.calls.push(Call { op, key: key.to_owned(), bytes });
     let scheduled = state.scheduled.get_mut(&op).and_then(VecDeque::pop_front);
     scheduled.flatten().or_else(|| state.always.get(&op).copied())
 }
@@ -165,12 +184,15 @@ impl Fault {
             Self::Conflict => Some(Error::AlreadyExists { path: key.to_owned(), source: "409 conflict".into() }),
             Self::OutOfSpace => Some(generic(io::Error::from(io::ErrorKind::StorageFull))),
             Self::Denied => Some(Error::PermissionDenied { path: key.to_owned(), source: "403 forbidden".into() }),
+            Self::HangsBefore => Some(timed_out()),
             Self::LostAnswer
             | Self::WonUnheard
             | Self::ShortRead
             | Self::EveryCreatorWins
             | Self::DiesBefore
-            | Self::DiesAfter => None,
+            | Self::DiesAfter
+            | Self::HangsAfter
+            | Self::Garbled => None,
         }
     }
 
@@ -179,6 +201,7 @@ impl Fault {
         match self {
             Self::LostAnswer => Some(generic("connection reset while waiting for the answer")),
             Self::WonUnheard => Some(Error::AlreadyExists { path: String::new(), source: "412 precondition".into() }),
+            Self::HangsAfter => Some(timed_out()),
             _ => None,
         }
     }
@@ -188,16 +211,43 @@ fn generic(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error
     Error::Generic { store: "fault", source: source.into() }
 }
 
+fn timed_out() -> Error {
+    generic(io::Error::from(io::ErrorKind::TimedOut))
+}
+
 fn before(fault: Option<Fault>, key: &str) -> Result<()> {
     fault.and_then(|f| f.before(key)).map_or(Ok(()), Err)
 }
 
-fn after<T>(fault: Option<Fault>, value: T) -> Result<T> {
+async fn after<T>(fault: Option<Fault>, value: T) -> Result<T> {
+    hang(fault, Fault::HangsAfter).await;
     fault.and_then(Fault::after).map_or(Ok(value), Err)
 }
 
 fn halve(bytes: &Bytes) -> Bytes {
     bytes.slice(..bytes.len() / 2)
+}
+
+/// What is written of a payload.
+fn written(fault: Option<Fault>, payload: PutPayload) -> PutPayload {
+    if fault != Some(Fault::Garbled) {
+        return payload;
+    }
+    let mut bytes: Vec<u8> = payload.iter().flatten().copied().collect();
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 1;
+    }
+    bytes.into()
+}
+
+/// How many bytes a read asks for.
+fn asked(range: Option<&GetRange>) -> u64 {
+    match range {
+        Some(GetRange::Bounded(range)) => range.end.saturating_sub(range.start),
+        Some(GetRange::Suffix(bytes)) => *bytes,
+        Some(GetRange::Offset(_)) | None => 0,
+    }
 }
 
 impl fmt::Display for FaultStore {
@@ -210,7 +260,7 @@ impl fmt::Display for FaultStore {
 impl ObjectStore for FaultStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
         let op = if options.mode == PutMode::Create { Op::Create } else { Op::Put };
-        let fault = self.meet(op, location.as_ref(), payload.content_length()).await;
+        let fault = self.meet(op, location.as_ref(), payload.content_length() as u64).await;
         before(fault, location.as_ref())?;
         if fault == Some(Fault::EveryCreatorWins) {
             options.mode = PutMode::Overwrite;
@@ -218,11 +268,11 @@ impl ObjectStore for FaultStore {
         if fault == Some(Fault::DiesBefore) {
             std::future::pending::<()>().await;
         }
-        let done = self.inner.put_opts(location, payload, options).await?;
+        let done = self.inner.put_opts(location, written(fault, payload), options).await?;
         if fault == Some(Fault::DiesAfter) {
             std::future::pending::<()>().await;
         }
-        after(fault, done)
+        after(fault, done).await
     }
 
     async fn put_multipart_opts(
@@ -236,9 +286,9 @@ impl ObjectStore for FaultStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let fault = self.meet(Op::Get, location.as_ref(), 0).await;
+        let fault = self.meet(Op::Get, location.as_ref(), asked(options.range.as_ref())).await;
         before(fault, location.as_ref())?;
-        let mut result = after(fault, self.inner.get_opts(location, options).await?)?;
+        let mut result = after(fault, self.inner.get_opts(location, options).await?).await?;
         if fault == Some(Fault::ShortRead) {
             let (meta, range, attributes) = (result.meta.clone(), result.range.clone(), result.attributes.clone());
             let half = halve(&result.bytes().await?);
@@ -249,9 +299,10 @@ impl ObjectStore for FaultStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let fault = self.meet(Op::Get, location.as_ref(), 0).await;
+        let bytes = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+        let fault = self.meet(Op::Get, location.as_ref(), bytes).await;
         before(fault, location.as_ref())?;
-        let parts = after(fault, self.inner.get_ranges(location, ranges).await?)?;
+        let parts = after(fault, self.inner.get_ranges(location, ranges).await?).await?;
         Ok(if fault == Some(Fault::ShortRead) { parts.iter().map(halve).collect() } else { parts })
     }
 
@@ -287,7 +338,7 @@ impl ObjectStore for FaultStore {
         let fault = self.meet(Op::Put, to.as_ref(), 0).await;
         before(fault, to.as_ref())?;
         let done = self.inner.copy_opts(from, to, options).await?;
-        after(fault, done)
+        after(fault, done).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
@@ -306,25 +357,29 @@ struct FaultUpload {
 #[async_trait]
 impl MultipartUpload for FaultUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let fault = meet(&self.state, Op::Part, &self.key, data.content_length());
+        let fault = meet(&self.state, Op::Part, &self.key, data.content_length() as u64);
         match before(fault, &self.key) {
             Ok(()) => {
-                let (part, held) = (self.inner.put_part(data), self.held.clone());
+                let (part, held) = (self.inner.put_part(written(fault, data)), self.held.clone());
                 Box::pin(async move {
                     let_go(held, Op::Part).await;
                     part.await?;
-                    after(fault, ())
+                    after(fault, ()).await
                 })
             }
-            Err(error) => Box::pin(futures::future::ready(Err(error))),
+            Err(error) => Box::pin(async move {
+                hang(fault, Fault::HangsBefore).await;
+                Err(error)
+            }),
         }
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let fault = meet(&self.state, Op::Complete, &self.key, 0);
         let_go(self.held.clone(), Op::Complete).await;
+        hang(fault, Fault::HangsBefore).await;
         before(fault, &self.key)?;
-        after(fault, self.inner.complete().await?)
+        after(fault, self.inner.complete().await?).await
     }
 
     async fn abort(&mut self) -> Result<()> {
@@ -352,5 +407,21 @@ mod tests {
         let calls = store.take_calls();
         assert_eq!(calls.len(), 3);
         assert_eq!(calls[1], Call { op: Op::Create, key: "b".into(), bytes: 3 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_gives_up_what_hangs_and_a_garbled_write_is_not_noticed() {
+        let store = FaultStore::new(Arc::new(InMemory::new()));
+        store.schedule(Op::Put, [Some(Fault::HangsBefore), Some(Fault::HangsAfter), Some(Fault::Garbled)]);
+        let began = tokio::time::Instant::now();
+        for (key, is_there) in [("a", false), ("b", true)] {
+            let error = store.put(&Path::from(key), "abc".into()).await.unwrap_err();
+            assert!(error.to_string().contains("timed out"), "{error}");
+            assert_eq!(store.get(&Path::from(key)).await.is_ok(), is_there);
+        }
+        assert_eq!(began.elapsed(), 2 * TIME_LIMIT);
+        store.put(&Path::from("c"), "abc".into()).await.unwrap();
+        assert_eq!(store.get_range(&Path::from("c"), 0..3).await.unwrap(), "acc");
+        assert_eq!(store.take_calls().last().map(|call| call.bytes), Some(3));
     }
 }

@@ -1,5 +1,5 @@
 //! Tables come, gain, lose and change rows, are compacted, expired, collected and go, by several servers at once, over
-//! buckets that lose answers, refuse, run full and cut reads short. Whatever a writer was told must be what is found when all
+//! buckets that lose answers, refuse, hang, run full and cut reads short. Whatever a writer was told must be what is found when all
 //! is quiet: an acknowledged change there once, one that was refused not at all, one without an answer wholly or not at all;
 //! every version that has not expired holds the rows that it should, a deleted row never comes back, and no file that a version
 //! needs may ever be missing, even though time jumps by days while garbage is collected.
@@ -88,9 +88,17 @@ type Script = Vec<(usize, Step)>;
 
 fn faults(op: Op) -> impl Strategy<Value = (Op, Vec<Option<Fault>>)> {
     let sorts: &[Fault] = match op {
-        Op::Create => &[Fault::LostAnswer, Fault::LostAnswer, Fault::Unavailable, Fault::Conflict, Fault::OutOfSpace],
-        Op::Put => &[Fault::LostAnswer, Fault::Unavailable, Fault::OutOfSpace],
-        Op::Get => &[Fault::Unavailable, Fault::ShortRead, Fault::LostAnswer],
+        Op::Create => &[
+            Fault::LostAnswer,
+            Fault::LostAnswer,
+            Fault::Unavailable,
+            Fault::Conflict,
+            Fault::OutOfSpace,
+            Fault::HangsBefore,
+            Fault::HangsAfter,
+        ],
+        Op::Put => &[Fault::LostAnswer, Fault::Unavailable, Fault::OutOfSpace, Fault::HangsBefore, Fault::HangsAfter],
+        Op::Get => &[Fault::Unavailable, Fault::ShortRead, Fault::LostAnswer, Fault::HangsBefore],
         _ => &[Fault::Unavailable],
     };
     let fault = prop_oneof![5 => Just(None), 1 => proptest::sample::select(sorts).prop_map(Some)];

@@ -1,10 +1,15 @@
 //! Compaction.
 
-use skein_catalog::{Actor, At, Entry, writer::WriterOptions};
+use futures::TryStreamExt;
+use skein_catalog::{
+    Actor, At, Entry,
+    writer::{Compression, WriterOptions},
+};
 use skein_model::{ErrorKind, Kind, TableName};
 use skein_query::{Compacted, CompactionOptions, CompactionPolicy, CompactionState, EngineConfig, Error};
+use skein_storage::fault::{Fault, Op};
 
-use crate::support::{Fixture, config};
+use crate::support::{Fixture, config, text};
 
 async fn compact(fixture: &Fixture, table: &str) -> Result<Compacted, Error> {
     fixture.engine.compact(&TableName::in_default_schema(table).unwrap(), &Actor::new("keeper")).await
@@ -146,4 +151,68 @@ async fn a_dataset_is_worth_it_from_so_many_small_files_or_deleted_rows_on() {
     assert_eq!(pressure(2, 1).await, None);
     fixture.update("truncate table t").await;
     assert_eq!(pressure(2, 1).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_read_back_as_it_was_written_is_not_committed() {
+    // Without compression other values are read, with it none.
+    for compression in [Compression::None, Compression::Zstd(1)] {
+        let writer = WriterOptions { compression, ..WriterOptions::default() };
+        let (fixture, store) = Fixture::counted_with(EngineConfig { writer, ..config() }).await;
+        fixture.update("create table t (a double)").await;
+        for i in 0..3 {
+            let insert = format!("insert into t select sqrt(v) from generate_series({i}0001, {i}9999) as g(v)");
+            fixture.update(&insert).await;
+        }
+        let state = async || {
+            let rows = fixture.rows("select count(*), count(distinct a), round(sum(a), 2) from t").await;
+            let versions = fixture.rows("select version, operation from system.snapshots order by version").await;
+            let mut objects = fixture.engine.catalog().buckets().default_bucket().list("tables").await.unwrap();
+            objects.retain(|object| object.location.as_ref().contains("/data/"));
+            (rows, versions, objects.len())
+        };
+        let before = state().await;
+        store.schedule(Op::Put, [Some(Fault::Garbled)]);
+        let error = compact(&fixture, "t").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{compression}: {error}");
+        if compression == Compression::None {
+            assert!(error.to_string().contains("29997 rows that compaction has just written"), "{error}");
+        }
+        assert_eq!(state().await, before, "{compression}");
+        let listed = fixture.rows("select state, version is null from system.compactions").await;
+        assert_eq!(listed, ["failed|true"]);
+        // And when the bucket is well again, so is compaction.
+        assert_eq!(compact(&fixture, "t").await.unwrap().files_after, 1);
+        assert_eq!(state().await.0, before.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_go_on_while_a_compaction_is_held_up() {
+    // First while it writes, then while it commits.
+    for (op, state) in [(Op::Put, CompactionState::Writing), (Op::Create, CompactionState::Committing)] {
+        let (fixture, store) = Fixture::counted().await;
+        five_inserts(&fixture).await;
+        fixture.update("delete from t where a < 50").await;
+        let mut early = fixture.plan("select a from t").await.unwrap().execute().await.unwrap();
+        let mut rows = text(&early.try_next().await.unwrap().unwrap());
+        store.take_calls();
+        store.hold(Some(op));
+        let engine = fixture.engine.clone();
+        let keeper = tokio::spawn(async move {
+            engine.compact(&TableName::in_default_schema("t").unwrap(), &Actor::new("keeper")).await
+        });
+        store.asked_for(op).await;
+        assert_eq!(fixture.rows("select count(a), sum(a), min(a), max(a) from t").await, ["450|123525|50|499"]);
+        let late = fixture.rows("select a from t order by a").await;
+        while let Some(batch) = early.try_next().await.unwrap() {
+            rows.extend(text(&batch));
+        }
+        rows.sort_by_key(|row| row.parse::<i64>().unwrap());
+        assert_eq!((rows.len(), &rows), (450, &late));
+        assert_eq!(fixture.engine.compactions()[0].so_far.state, state, "it was held up all the time");
+        store.hold(None);
+        assert_eq!(keeper.await.unwrap().unwrap().rows, 450);
+        assert_eq!(fixture.rows("select a from t order by a").await, late);
+    }
 }

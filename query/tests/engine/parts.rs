@@ -1,8 +1,10 @@
 //! Queries whose rows are had in parts.
 
 use futures::TryStreamExt;
+use skein_catalog::writer::Compression;
 use skein_model::{ErrorKind, Kind};
 use skein_query::{Part, Plan};
+use skein_storage::fault::Op;
 
 use crate::support::{Fixture, config, run, text};
 
@@ -70,6 +72,36 @@ async fn each_part_reads_its_own_rows_in_order() {
     assert_eq!(ordered, (1..=11_000).collect::<Vec<_>>());
     let divisible = plan.divisible().unwrap();
     assert!(divisible.whole && divisible.rows == Some(11_000) && divisible.bytes > 10_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_part_reads_its_own_bytes_only() {
+    // Files that are too large to be fetched whole, of eight row groups each.
+    let mut config = config();
+    (config.writer.row_group_rows, config.writer.compression) = (32_768, Compression::None);
+    let (fixture, store) = Fixture::counted_with(config).await;
+    fixture.update("create table t (a bigint, b double)").await;
+    for start in [0, 1] {
+        let (from, to) = (start * 262_144 + 1, (start + 1) * 262_144);
+        fixture.update(&format!("insert into t select v, sqrt(v) from generate_series({from}, {to}) as g(v)")).await;
+    }
+    let plan = fixture.plan("select a, b from t").await.unwrap();
+    let bytes = plan.divisible().unwrap().bytes;
+    assert!(bytes > 8 << 20, "{bytes}");
+    // The footers are read once, and kept.
+    run(&plan).await.unwrap();
+    let parts = plan.parts(8);
+    assert_eq!(parts.len(), 8);
+    let mut all = 0;
+    for one in &parts {
+        store.take_calls();
+        assert_eq!(part(&plan, one).await.len(), 65_536, "two row groups");
+        let reads = store.take_calls().into_iter().filter(|call| call.op == Op::Get && call.key.ends_with(".parquet"));
+        let read: u64 = reads.map(|call| call.bytes).sum();
+        assert!((bytes / 10..bytes / 7).contains(&read), "{read} of {bytes} bytes for one of eight parts");
+        all += read;
+    }
+    assert!(all <= bytes, "{all} bytes were read of {bytes}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,9 +48,13 @@ impl Fixture {
 
     /// Over a bucket in memory that writes down what is asked of it.
     pub(crate) async fn counted() -> (Self, Arc<FaultStore>) {
+        Self::counted_with(config()).await
+    }
+
+    pub(crate) async fn counted_with(config: EngineConfig) -> (Self, Arc<FaultStore>) {
         let store = FaultStore::new(Arc::new(InMemory::new()));
         let bucket = Bucket::from_store("main", Arc::clone(&store) as Arc<dyn ObjectStore>);
-        (Self::over(bucket, None, config()).await, store)
+        (Self::over(bucket, None, config).await, store)
     }
 
     async fn over(bucket: Bucket, dir: Option<TempDir>, config: EngineConfig) -> Self {
