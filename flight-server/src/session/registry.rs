@@ -270,3 +270,89 @@ impl Open {
         Some(entry.lease())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use skein_catalog::{Catalog, CatalogOptions};
+    use skein_model::Principal;
+    use skein_query::EngineConfig;
+    use skein_storage::{Bucket, Buckets};
+
+    use super::*;
+
+    /// Long enough for a session to make room.
+    const LATER: Duration = Duration::from_secs(60);
+
+    async fn engine() -> Engine {
+        let buckets = Buckets::new(vec![Bucket::in_memory("main")]).unwrap();
+        let catalog = Catalog::open(buckets, CatalogOptions::default()).await.unwrap();
+        Engine::new(catalog, EngineConfig::default()).unwrap()
+    }
+
+    fn limits(all: usize, per_user: usize) -> SessionLimits {
+        SessionLimits { idle: Duration::from_secs(3600), all, per_user }
+    }
+
+    /// Sessions of these users, each used a second later than the one before, and when the last one was used.
+    fn open(engine: &Engine, users: &[&str]) -> (Open, Vec<SessionId>, Instant) {
+        let (mut open, mut ids, mut used) = (Open::default(), Vec::new(), Instant::now());
+        for (connection, user) in (0..).zip(users) {
+            let (id, principal) =
+                (SessionId::generate(), Principal { name: (*user).to_owned(), ..Principal::anonymous() });
+            used += Duration::from_secs(1);
+            let session = engine.session(id, principal);
+            open.by_id.insert(id, Entry { session, lease: Arc::new(()), used, tied_to: Some(connection) });
+            open.by_connection.insert((connection, (*user).to_owned()), id);
+            ids.push(id);
+        }
+        (open, ids, used)
+    }
+
+    fn ended(made: Result<Option<(SessionId, Entry)>, TooManySessions>) -> Option<SessionId> {
+        made.unwrap().map(|(id, _)| id)
+    }
+
+    #[tokio::test]
+    async fn the_one_that_was_unused_longest_makes_room() {
+        let (mut open, ids, used) = open(&engine().await, &["ada", "bob", "cid"]);
+        assert_eq!(ended(open.make_room(&limits(4, 9), "dan", used + LATER)), None, "there is room");
+        assert_eq!(ended(open.make_room(&limits(3, 9), "dan", used + LATER)), Some(ids[0]));
+        assert_eq!((open.by_id.len(), open.by_connection.len()), (2, 2));
+        assert_eq!(ended(open.make_room(&limits(2, 9), "dan", used + LATER)), Some(ids[1]));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_in_use_or_holds_something_makes_no_room() {
+        let (mut open, ids, used) = open(&engine().await, &["ada", "bob", "cid"]);
+        let _lease = open.by_id[&ids[0]].lease();
+        open.by_id[&ids[1]].session.set_option("timezone", "Europe/Berlin").unwrap();
+        assert_eq!(ended(open.make_room(&limits(3, 9), "dan", used + LATER)), Some(ids[2]));
+        let error = open.make_room(&limits(2, 9), "dan", used + LATER).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+        assert!(
+            error.to_string().starts_with("2 sessions are open") && error.to_string().contains("(server.max_sessions)")
+        );
+    }
+
+    #[tokio::test]
+    async fn one_that_was_used_just_now_makes_no_room() {
+        let (mut open, ids, used) = open(&engine().await, &["ada"]);
+        assert!(open.make_room(&limits(1, 9), "dan", used + DISPENSABLE - Duration::from_millis(1)).is_err());
+        assert_eq!(ended(open.make_room(&limits(1, 9), "dan", used + DISPENSABLE)), Some(ids[0]));
+    }
+
+    #[tokio::test]
+    async fn a_user_at_the_limit_makes_room_with_sessions_of_its_own() {
+        let (mut open, ids, used) = open(&engine().await, &["ada", "bob", "bob"]);
+        assert_eq!(ended(open.make_room(&limits(9, 2), "ada", used + LATER)), None, "the limit is each user's own");
+        assert_eq!(
+            ended(open.make_room(&limits(9, 2), "bob", used + LATER)),
+            Some(ids[1]),
+            "ada's is older, and not bob's"
+        );
+        let _lease = open.by_id[&ids[2]].lease();
+        let error = open.make_room(&limits(9, 1), "bob", used + LATER).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("1 sessions of yours") && text.contains("(server.max_sessions_per_user)"), "{text}");
+    }
+}

@@ -26,7 +26,8 @@ async fn gauge(server: &TestServer, name: &str) -> f64 {
     line.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+/// Waits until it is done.
+pub async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !done().await {
         assert!(started.elapsed() < Duration::from_secs(20), "{what}");

@@ -8,7 +8,10 @@ use skein_storage::{
 };
 use tonic::Code;
 
-use crate::support::{TestServer, numbers};
+use crate::{
+    crowd::until,
+    support::{Client, TestServer, numbers},
+};
 
 async fn server() -> (TestServer, Arc<FaultStore>) {
     let store = FaultStore::new(Bucket::in_memory("inner").store());
@@ -60,4 +63,54 @@ async fn a_lost_answer_is_not_a_lost_or_doubled_commit() {
     store.schedule(Op::Create, [Some(Fault::LostAnswer)]);
     client.upload(&["t"], &[numbers(5)]).await.unwrap();
     assert_eq!(client.rows("select count(*) from t").await.unwrap(), "10");
+}
+
+/// Makes a table of many small files, each of which a scan has to fetch.
+async fn in_many_files(client: &mut Client, table: &str) {
+    client.update(&format!("create table {table} (a bigint)")).await.unwrap();
+    for file in 0..MANY {
+        let sql = format!("insert into {table} select v from generate_series({file}000, {file}999) as g(v)");
+        client.update(&sql).await.unwrap();
+    }
+}
+
+const MANY: usize = 40;
+
+#[tokio::test]
+async fn a_reader_that_leaves_ends_the_reading() {
+    let (server, store) = server().await;
+    let mut client = server.client().await;
+    for table in ["t", "u"] {
+        in_many_files(&mut client, table).await;
+    }
+    let sum = |table: &str| format!("select a % 10 as digit, sum(a) from {table} group by digit");
+    let mut tickets = Vec::new();
+    for table in ["t", "u"] {
+        tickets.push(client.plan(&sum(table)).await.unwrap().endpoint[0].ticket.clone().unwrap());
+    }
+    let (of_u, of_t) = (tickets.pop().unwrap(), tickets.pop().unwrap());
+    store.take_calls();
+    store.hold(Some(Op::Get));
+    let mut leaving = server.client().await;
+    let reading = tokio::spawn(async move { leaving.read(of_t).await });
+    store.asked_for(Op::Get).await;
+    reading.abort();
+    // Its work ends although the bucket has not answered.
+    let state = server.running.state();
+    until("its work ends", async || state.in_flight.count() == 0 && state.engine.memory_reserved() == 0).await;
+    let before = reads(&store);
+    assert!((1..MANY / 2).contains(&before.len()), "{before:?}");
+    let folder = before[0].split("/data/").next().unwrap().to_owned();
+    store.hold(None);
+    // By the time that another statement has read as much, it would have gone on.
+    assert_eq!(client.read(of_u).await.unwrap().iter().map(|batch| batch.num_rows()).sum::<usize>(), 10);
+    let (after_it_left, others): (Vec<_>, Vec<_>) = reads(&store).into_iter().partition(|key| key.starts_with(&folder));
+    assert_eq!(after_it_left, Vec::<String>::new());
+    assert!(others.len() >= MANY, "{others:?}");
+}
+
+/// The data files that were read since this was last asked.
+fn reads(store: &FaultStore) -> Vec<String> {
+    let calls = store.take_calls().into_iter();
+    calls.filter(|call| call.op == Op::Get && call.key.contains("/data/")).map(|call| call.key).collect()
 }
