@@ -2,6 +2,8 @@
 //!
 //! There are, for each change of a dataset (`append`, `delete`, `compact`, `expire`, ...), `before` its entry in the log and `after` it, and
 //! of a transaction over several datasets `between` two entries, `before` its outcome and `after` it: `delete.before`, `transaction.between`.
+//! Besides these there is `file.written` after each data file of a writer, `compact.written` when a compaction has written its files and
+//! `compact.checked` when it has read them back, and `collect.removed` after each object that garbage collection removes.
 
 use std::sync::{
     OnceLock,
@@ -24,8 +26,8 @@ pub fn arm(point: &str) {
     ARMED.get_or_init(|| Armed { point: point.to_owned(), left });
 }
 
-/// Here is the point `what.name`.
-pub(crate) fn point(what: &str, name: &str) {
+/// Here is the point `what.name`: the process dies if it was armed for it.
+pub fn point(what: &str, name: &str) {
     if cfg!(debug_assertions)
         && let Some(armed) = ARMED.get()
         && armed.point.split_once('.') == Some((what, name))

@@ -16,7 +16,7 @@ use super::{
     layout::{Role, TABLES, by_dataset, dataset_of, key, role},
     log::{check_log, dropped_at, outdated_checkpoints, versions},
 };
-use crate::{Actor, Catalog, Dataset, Error, Result, dataset::Gone, log::delta_key};
+use crate::{Actor, Catalog, Dataset, Error, Result, crash, dataset::Gone, log::delta_key};
 
 /// A shorter grace time is raised to this one: a write that is running must not lose its files.
 pub const MIN_GRACE: Duration = Duration::from_secs(60 * 60);
@@ -325,7 +325,12 @@ async fn discard(bucket: &Bucket, object: ObjectMeta, reason: GarbageReason, rep
 }
 
 async fn delete(bucket: &Bucket, object: &ObjectMeta, dry_run: bool) -> skein_storage::Result<()> {
-    if dry_run { Ok(()) } else { bucket.delete(key(object)).await }
+    if dry_run {
+        return Ok(());
+    }
+    bucket.delete(key(object)).await?;
+    crash::point("collect", "removed");
+    Ok(())
 }
 
 fn note(

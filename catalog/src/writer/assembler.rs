@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{WriteError, WriterOptions, lane::Shared, sink::Sink, stats::file_columns, upload::Upload};
-use crate::{DataFile, Dataset};
+use crate::{DataFile, Dataset, crash};
 
 /// What an assembler is asked to do.
 pub(super) enum Command {
@@ -156,6 +156,7 @@ impl Files {
             upload.abort().await;
             return Err(error);
         }
+        crash::point("file", "written");
         self.done.push(DataFile {
             id,
             rows,

@@ -19,7 +19,7 @@ use datafusion::{
 };
 use futures::StreamExt;
 use skein_catalog::{
-    Actor, At, Change, DataFile, Dataset, Entry, Operation, Removed, Snapshot,
+    Actor, At, Change, DataFile, Dataset, Entry, Operation, Removed, Snapshot, crash,
     writer::{DatasetWriter, remove_files},
 };
 use skein_model::{ErrorKind, Kind, TableName, Version};
@@ -136,11 +136,13 @@ impl Engine {
         let mut pace = Pace::new(self, options);
         let table = SnapshotTable::new(dataset.clone(), &snapshot, self.snapshots())?;
         let (added, digest) = self.rewrite(&table, &snapshot, &chosen, &mut pace).await?;
+        crash::point("compact", "written");
         options.progress.enter(CompactionState::Checking);
         if let Err(error) = self.check(&table, &added, digest, &mut pace).await {
             remove_files(dataset, &added).await;
             return Err(error);
         }
+        crash::point("compact", "checked");
         let sum = |files: &mut dyn Iterator<Item = u64>| files.sum::<u64>();
         let mut compacted = Compacted {
             version: None,

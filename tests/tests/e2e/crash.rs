@@ -1,6 +1,6 @@
-//! The real binary, killed again and again while clients write to it. After each restart every row that was
-//! acknowledged is there once, nothing that was not acknowledged is there in part, and `verify` finds no fault; when
-//! all is over and the grace time has passed, garbage collection leaves nothing behind.
+//! The real binary, killed again and again while clients write to it: from outside, or by itself at a named point of what it does. After
+//! each restart every row that was acknowledged is there once, nothing that was not acknowledged is there in part, nor one table's half
+//! of a transaction without the other's, and `verify` finds no fault; when all is over and the grace time has passed, garbage collection leaves nothing behind.
 //!
 //! What is done and when the kill comes follows from a seed: `SKEIN_CRASH_SEED` repeats a run as far as the scheduler
 //! lets it, `SKEIN_CRASH_KILLS` makes it longer (`make crash`).
@@ -52,6 +52,32 @@ const UPKEEP: [&str; 10] = [
     "--set",
     "maintenance.keep_versions=8",
 ];
+
+/// Where the server may die by itself: points of `skein_catalog::crash`.
+const POINTS: [&str; 20] = [
+    "create.before",
+    "create.after",
+    "append.before",
+    "append.after",
+    "replace.before",
+    "replace.after",
+    "delete.before",
+    "delete.after",
+    "update.before",
+    "update.after",
+    "expire.before",
+    "expire.after",
+    "compact.written",
+    "compact.checked",
+    "compact.before",
+    "compact.after",
+    "transaction.between",
+    "transaction.before",
+    "transaction.after",
+    "file.written",
+];
+/// How long a server is given to come to its point before it is killed.
+const POINT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a table holds: by the number of a change the rows that it brought.
 type Rows = BTreeMap<i64, i64>;
@@ -158,15 +184,20 @@ struct Writer {
     /// What it knows to be in the shared table, and what may be.
     shared: Rows,
     perhaps_shared: Rows,
+    /// The change that it may have made in both of its tables, or in neither.
+    both: Option<i64>,
 }
 
 impl Writer {
     async fn work(mut self) -> Self {
         loop {
-            let own = self.random.below(3) > 0;
-            let outcome = if own { self.change_own().await } else { self.append_shared().await };
+            let outcome = match self.random.below(8) {
+                0 | 1 => self.append_shared().await,
+                2 => self.append_both().await,
+                _ => self.change_own().await,
+            };
             if let Err(error) = outcome {
-                assert!(self.killed.load(Ordering::SeqCst), "writer {}: {error}", self.number);
+                assert!(is_dead(&self.killed).await, "writer {}: {error}", self.number);
                 return self;
             }
         }
@@ -191,13 +222,38 @@ impl Writer {
         Ok(())
     }
 
+    /// Adds rows to its own table and to the shared one, in a transaction.
+    async fn append_both(&mut self) -> Result<(), Error> {
+        let Some(mut after) = self.own.rows.clone().filter(|_| self.shared_exists) else { return Ok(()) };
+        let (change, rows) = self.number();
+        after.insert(change, rows);
+        self.own.perhaps = vec![Some(after.clone())];
+        self.perhaps_shared.insert(change, rows);
+        self.both = Some(change);
+        let transaction = self.client.begin().await?;
+        for table in [own_table(self.number).as_str(), SHARED] {
+            transaction.update(format!("INSERT INTO {table} {}", select(change, rows))).await?;
+        }
+        match transaction.commit().await {
+            Ok(()) => {
+                self.own.rows = Some(after);
+                self.shared.insert(change, rows);
+            }
+            // It had to wait too long, and was given up.
+            Err(error) if error.code() == Some(Code::Aborted) => {}
+            Err(error) => return Err(error),
+        }
+        self.own.perhaps = Vec::new();
+        self.perhaps_shared.remove(&change);
+        self.both = None;
+        Ok(())
+    }
+
     async fn change_own(&mut self) -> Result<(), Error> {
         let table = own_table(self.number);
         let (change, rows) = self.number();
         let alone = Rows::from([(change, rows)]);
-        let select = format!(
-            "SELECT CAST({change} AS BIGINT) AS change, value AS i FROM generate_series(1, {rows}) AS s(value)"
-        );
+        let select = select(change, rows);
         let choice = self.random.below(14);
         if let (Some(before), 8..) = (&self.own.rows, choice)
             && let Some((victim, length)) = self.random.pick(before)
@@ -279,6 +335,22 @@ impl Writer {
     }
 }
 
+/// A query for the rows of a change.
+fn select(change: i64, rows: i64) -> String {
+    format!("SELECT CAST({change} AS BIGINT) AS change, value AS i FROM generate_series(1, {rows}) AS s(value)")
+}
+
+/// Whether the server has died. Who gets an error from it may learn of that before whoever watches it.
+async fn is_dead(killed: &AtomicBool) -> bool {
+    for _ in 0..1000 {
+        if killed.load(Ordering::SeqCst) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
+}
+
 fn own_table(writer: usize) -> String {
     format!("own_{writer}")
 }
@@ -291,7 +363,7 @@ async fn maintain(client: Client, killed: Arc<AtomicBool>) {
                 Ok(answer) if action == "dataset.verify" => assert_eq!(answer["findings"], serde_json::json!([])),
                 Ok(_) => {}
                 Err(error) => {
-                    assert!(killed.load(Ordering::SeqCst), "{action}: {error}");
+                    assert!(is_dead(&killed).await, "{action}: {error}");
                     return;
                 }
             }
@@ -305,6 +377,8 @@ struct Model {
     own: [Known; WRITERS],
     shared: Rows,
     perhaps_shared: Rows,
+    /// Writers, and the change of each that is in its own table and in the shared one, or in neither.
+    both: Vec<(usize, i64)>,
 }
 
 impl Model {
@@ -324,6 +398,10 @@ impl Model {
         for (change, rows) in &found {
             let known = self.shared.get(change).or_else(|| self.perhaps_shared.get(change));
             assert_eq!(known, Some(rows), "change {change} is there in part, or was never made");
+        }
+        for (number, change) in self.both.drain(..) {
+            let in_own = self.own[number].rows.as_ref().is_some_and(|rows| rows.contains_key(&change));
+            assert_eq!(found.contains_key(&change), in_own, "half of transaction {change} is there");
         }
         (self.shared, self.perhaps_shared) = (found, Rows::new());
         let report = client.action("dataset.verify", &serde_json::json!({"deep": true})).await.unwrap();
@@ -361,8 +439,15 @@ async fn connect(server: &Process) -> Client {
     Client::connect(ConnectOptions::new(server.url.clone())).await.unwrap()
 }
 
-/// Lets clients write until the moment comes, and kills the server then.
-async fn write_and_kill(data: &Path, mut server: Process, model: &mut Model, random: &mut Random, kill: u64) {
+/// Lets clients write until the server dies at its point, or the moment comes to kill it. Whether it died by itself.
+async fn write_and_kill(
+    data: &Path,
+    mut server: Process,
+    model: &mut Model,
+    random: &mut Random,
+    kill: u64,
+    moment: Moment,
+) -> bool {
     let killed = Arc::new(AtomicBool::new(false));
     let mut writers = Vec::new();
     for number in 0..WRITERS {
@@ -376,13 +461,24 @@ async fn write_and_kill(data: &Path, mut server: Process, model: &mut Model, ran
             shared_exists: !model.shared.is_empty(),
             shared: Rows::new(),
             perhaps_shared: Rows::new(),
+            both: None,
         };
         writers.push(tokio::spawn(writer.work()));
     }
     let keeper = tokio::spawn(maintain(connect(&server).await, Arc::clone(&killed)));
-    Moment::choose(random).wait(data.to_owned()).await;
+    let mut moment = std::pin::pin!(moment.wait(data.to_owned()));
+    let died = loop {
+        tokio::select! {
+            () = &mut moment => break false,
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+        if server.process.try_wait().unwrap().is_some() {
+            break true;
+        }
+    };
     killed.store(true, Ordering::SeqCst);
-    server.process.kill().unwrap();
+    // It may have died by itself.
+    let _ = server.process.kill();
     server.process.wait().unwrap();
     keeper.await.unwrap();
     for (number, writer) in writers.into_iter().enumerate() {
@@ -390,7 +486,9 @@ async fn write_and_kill(data: &Path, mut server: Process, model: &mut Model, ran
         model.own[number] = writer.own;
         model.shared.extend(writer.shared);
         model.perhaps_shared.extend(writer.perhaps_shared);
+        model.both.extend(writer.both.map(|change| (number, change)));
     }
+    died
 }
 
 /// Days pass while no server runs, and what nobody needs is collected. Returns what `verify` says then.
@@ -425,15 +523,28 @@ async fn killed_at_any_moment_it_keeps_what_it_acknowledged() {
     let (data, clock) = (folder.path().join("data"), ManualClock::new(Utc::now()));
     let (mut random, mut model) = (Random(seed), Model::default());
     for kill in 1..=kills {
-        let server = Process::serve(&data, &UPKEEP, &[]);
+        let mut server = Process::serve(&data, &UPKEEP, &[]);
         model.check(&connect(&server).await).await;
-        write_and_kill(&data, server, &mut model, &mut random, kill).await;
+        let point = (random.below(2) == 0).then(|| {
+            let place = usize::try_from(random.below(POINTS.len() as u64)).unwrap();
+            format!("{}#{}", POINTS[place], 1 + random.below(3))
+        });
+        let mut moment = Moment::choose(&mut random);
+        if let Some(point) = &point {
+            server.process.kill().unwrap();
+            server.process.wait().unwrap();
+            server = Process::serve(&data, &UPKEEP, &[("SKEIN_CRASH_AT", point)]);
+            moment = Moment::After(POINT_PATIENCE);
+        }
+        let died = write_and_kill(&data, server, &mut model, &mut random, kill, moment).await;
+        assert!(!died || point.is_some(), "the server died by itself");
         if kill % COLLECT_EVERY == 0 {
             collect(&data, &clock).await;
         }
         let acknowledged =
             model.shared.len() + model.own.iter().flat_map(|known| &known.rows).map(Rows::len).sum::<usize>();
-        println!("kill {kill}: {acknowledged} changes are known to be there");
+        let cause = point.filter(|_| died).unwrap_or_else(|| "killed".to_owned());
+        println!("kill {kill} ({cause}): {acknowledged} changes are known to be there");
     }
     let report = collect(&data, &clock).await;
     assert_eq!(report.pending, []);
