@@ -63,12 +63,17 @@ where
     T: DeserializeOwned + Send + 'static,
 {
     if bytes.len() < LARGE {
-        return decode_up_to(FORMAT_LOG, bucket, key, &bytes);
+        return decode_log_here(bucket, key, &bytes);
     }
     let (bucket, key) = (bucket.clone(), key.to_owned());
-    tokio::task::spawn_blocking(move || decode_up_to(FORMAT_LOG, &bucket, &key, &bytes))
+    tokio::task::spawn_blocking(move || decode_log_here(&bucket, &key, &bytes))
         .await
         .map_err(|e| Error::Internal(format!("decoding was interrupted: {e}")))?
+}
+
+/// As [`decode_log`], on this thread.
+pub(crate) fn decode_log_here<T: DeserializeOwned>(bucket: &Bucket, key: &str, bytes: &[u8]) -> Result<T> {
+    decode_up_to(FORMAT_LOG, bucket, key, bytes)
 }
 
 pub(crate) fn corrupt(bucket: &Bucket, key: &str, reason: &str) -> Error {

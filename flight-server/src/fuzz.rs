@@ -1,10 +1,18 @@
 //! What reads bytes of clients, for the fuzz targets. Not an interface for others.
 
-use arrow_flight::FlightData;
+use arrow_flight::{
+    FlightData, FlightInfo,
+    sql::{
+        ActionBeginSavepointRequest, ActionBeginTransactionRequest, ActionCancelQueryRequest,
+        ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+        ActionCreatePreparedSubstraitPlanRequest, ActionEndSavepointRequest, ActionEndTransactionRequest,
+    },
+};
+use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    actions::SessionOptions,
+    actions::{SessionOptions, unpack},
     rpc::{Decoded, Decoder},
 };
 
@@ -36,4 +44,21 @@ pub fn stream(mut bytes: &[u8]) {
 /// The body of SetSessionOptions.
 pub fn session_options(bytes: &[u8]) {
     let _options = SessionOptions::decode(bytes);
+}
+
+/// The body of an action that Flight SQL defines.
+pub fn flight_sql_action(bytes: &[u8]) {
+    let body = Bytes::copy_from_slice(bytes);
+    let _begin = unpack::<ActionBeginTransactionRequest>(&body, "request");
+    let _end = unpack::<ActionEndTransactionRequest>(&body, "request").map(|request| request.action());
+    let _savepoint = unpack::<ActionBeginSavepointRequest>(&body, "request");
+    let _release = unpack::<ActionEndSavepointRequest>(&body, "request");
+    let _prepare = unpack::<ActionCreatePreparedStatementRequest>(&body, "request");
+    let _close = unpack::<ActionClosePreparedStatementRequest>(&body, "request");
+    if let Ok(request) = unpack::<ActionCreatePreparedSubstraitPlanRequest>(&body, "request") {
+        skein_flight_sql::fuzz::substrait(&request.plan.unwrap_or_default().plan);
+    }
+    if let Ok(request) = unpack::<ActionCancelQueryRequest>(&body, "request") {
+        let _info = FlightInfo::decode(request.info);
+    }
 }

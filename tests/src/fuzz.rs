@@ -1,6 +1,6 @@
 //! One function for each decoder that reads bytes from outside. None may panic, hang or take memory by what the bytes claim.
 
-use arrow_flight::{Action, CancelFlightInfoRequest, HandshakeRequest, Ticket};
+use arrow_flight::{Action, CancelFlightInfoRequest, HandshakeRequest, RenewFlightEndpointRequest, Ticket};
 use prost::Message;
 use serde::de::DeserializeOwned;
 use skein_proto::{IngestFile, PreparedPayload, PutMetadata, TicketKey, TicketPayload, body, v1};
@@ -9,7 +9,7 @@ use skein_proto::{IngestFile, PreparedPayload, PutMetadata, TicketKey, TicketPay
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("ticket", ticket),
     ("prepared", prepared),
     ("action", action),
@@ -19,6 +19,7 @@ pub const TARGETS: [Target; 11] = [
     ("log", log),
     ("checkpoint", checkpoint),
     ("document", document),
+    ("outcome", outcome),
     ("deletes", deletes),
     ("substrait", substrait),
 ];
@@ -66,7 +67,11 @@ pub fn action(bytes: &[u8]) {
     let _action = Action::decode(bytes);
     let _cancel = CancelFlightInfoRequest::decode(bytes);
     let _handshake = HandshakeRequest::decode(bytes);
+    let _renew = RenewFlightEndpointRequest::decode(bytes);
+    skein_flight_server::fuzz::flight_sql_action(bytes);
+    body_of::<v1::DatasetCompactRequest>(bytes);
     body_of::<v1::DatasetDropRequest>(bytes);
+    body_of::<v1::DatasetExpireRequest>(bytes);
     body_of::<v1::DatasetGcRequest>(bytes);
     body_of::<v1::DatasetResyncRequest>(bytes);
     body_of::<v1::DatasetVerifyRequest>(bytes);
@@ -79,6 +84,7 @@ pub fn action(bytes: &[u8]) {
     body_of::<v1::UserCreateRequest>(bytes);
     body_of::<v1::UserDeleteRequest>(bytes);
     body_of::<v1::UserSetPasswordRequest>(bytes);
+    body_of::<v1::WorkerRegisterRequest>(bytes);
 }
 
 /// A descriptor, a command, or a ticket that is not one of ours.
@@ -100,12 +106,17 @@ pub fn session_options(bytes: &[u8]) {
 
 /// Versions of a dataset's log, one a line.
 pub fn log(bytes: &[u8]) {
-    skein_catalog::fuzz::log(bytes);
+    let _newest = skein_catalog::fuzz::log(bytes);
 }
 
 /// A checkpoint of a dataset's log.
 pub fn checkpoint(bytes: &[u8]) {
-    skein_catalog::fuzz::checkpoint(bytes);
+    let _fits = skein_catalog::fuzz::checkpoint(bytes);
+}
+
+/// What became of a transaction.
+pub fn outcome(bytes: &[u8]) {
+    let _says_so = skein_catalog::fuzz::outcome(bytes);
 }
 
 /// A document of the catalog.

@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use ulid::Ulid;
 
-pub(crate) use self::outcome::{Outcome, Outcomes};
+pub(crate) use self::outcome::{Outcome, Outcomes, is_outcome};
 use self::work::{Fate, NameChange, Phase, Savepoint, Touched, Work};
 use crate::{
     Actor, At, Catalog, Change, Committed, Dataset, Error, Result, Snapshot, SnapshotInfo,

@@ -128,6 +128,11 @@ impl Outcomes {
     }
 }
 
+/// Whether these bytes say what became of a transaction; for the fuzz targets.
+pub(crate) fn is_outcome(bucket: &Bucket, key: &str, bytes: &[u8]) -> bool {
+    persisted::decode::<Record>(bucket, key, bytes).is_ok()
+}
+
 fn key(transaction: Ulid) -> String {
     format!("_skein/txn/{transaction}.json")
 }

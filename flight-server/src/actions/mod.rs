@@ -24,6 +24,7 @@ mod user_delete;
 mod user_set_password;
 mod worker_register;
 
+pub(crate) use prepared::unpack;
 pub(crate) use session_messages::SessionOptions;
 pub use standard::StandardAction;
 

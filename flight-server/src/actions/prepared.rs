@@ -42,7 +42,7 @@ pub(super) async fn close(state: &Arc<State>, caller: &Caller, body: &Bytes) -> 
 }
 
 /// A Flight SQL message out of the `google.protobuf.Any` that it travels in.
-pub(super) fn unpack<T: ProstMessageExt>(body: &Bytes, message: &str) -> Result<T, Status> {
+pub(crate) fn unpack<T: ProstMessageExt>(body: &Bytes, message: &str) -> Result<T, Status> {
     let wrong = |why: String| status::new(Code::InvalidArgument, format!("the body is not a {message}: {why}"));
     let any = Any::decode(body.clone()).map_err(|error| wrong(error.to_string()))?;
     any.unpack::<T>()

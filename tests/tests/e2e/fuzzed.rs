@@ -2,6 +2,14 @@
 
 use std::{fs, path::PathBuf};
 
+use arrow_flight::{
+    FlightEndpoint, FlightInfo, RenewFlightEndpointRequest,
+    sql::{
+        ActionBeginSavepointRequest, ActionCancelQueryRequest, ActionCreatePreparedStatementRequest,
+        ActionEndTransactionRequest, ProstMessageExt as _,
+    },
+};
+use bytes::Bytes;
 use proptest::{prelude::*, test_runner::TestRunner};
 use prost::Message as _;
 use skein_proto::{Pin, PreparedPayload, StatementTicket, TicketKey, TicketKind, TicketPayload, v1};
@@ -48,7 +56,24 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     }
     let drop = v1::DatasetDropRequest { dataset: "public.t".into(), if_exists: true, ..Default::default() };
     let ingest = br#"{"ingest_file":{"options":{"file_name":"t.csv"},"path":["t"]}}"#;
-    let log = ["log_create.json", "log_append.json", "log_replace.json", "log_collect.json"].map(line).join(&b'\n');
+    let log =
+        |names: &[&str]| names.iter().map(|name| line(&format!("log_{name}.json"))).collect::<Vec<_>>().join(&b'\n');
+    // The one on file follows a version with another schema.
+    let remove = String::from_utf8(line("log_remove.json")).unwrap().replace("\"schema_id\":2", "\"schema_id\":1");
+    let endpoint = FlightEndpoint::new().with_ticket(arrow_flight::Ticket::new(key.sign_ticket(&ticket)));
+    let info = FlightInfo::new().with_endpoint(endpoint.clone()).encode_to_vec().into();
+    let (id, query) = (Bytes::from_static(b"a transaction"), "select ?".to_owned());
+    let prepare = ActionCreatePreparedStatementRequest { query, transaction_id: Some(id.clone()) };
+    let begin = ActionBeginSavepointRequest { transaction_id: id.clone(), name: "mark".into() };
+    let end = ActionEndTransactionRequest { transaction_id: id, action: 1 };
+    let expire = v1::DatasetExpireRequest { dataset: "t".into(), keep_versions: Some(3), ..Default::default() };
+    let register = v1::WorkerRegisterRequest {
+        url: "grpc://127.0.0.1:50051".into(),
+        version: "0.1.0".into(),
+        heartbeat_ms: 5000,
+        buckets: vec!["local".into()],
+        ..Default::default()
+    };
     vec![
         ("ticket", "payload", ticket.encode_to_vec()),
         ("ticket", "signed", key.sign_ticket(&ticket).to_vec()),
@@ -56,6 +81,14 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("prepared", "signed", key.sign_prepared(&prepared).to_vec()),
         ("action", "drop", drop.encode_to_vec()),
         ("action", "drop_json", br#"{"dataset": "public.t", "if_exists": true}"#.to_vec()),
+        ("action", "compact_json", br#"{"dataset": "t", "progress": true}"#.to_vec()),
+        ("action", "expire", expire.encode_to_vec()),
+        ("action", "register", register.encode_to_vec()),
+        ("action", "prepare", prepare.as_any().encode_to_vec()),
+        ("action", "begin_savepoint", begin.as_any().encode_to_vec()),
+        ("action", "end_transaction", end.as_any().encode_to_vec()),
+        ("action", "cancel_query", ActionCancelQueryRequest { info }.as_any().encode_to_vec()),
+        ("action", "renew", RenewFlightEndpointRequest { endpoint: Some(endpoint) }.encode_to_vec()),
         ("descriptor", "path", path_descriptor(&["public", "t"]).encode_to_vec()),
         ("descriptor", "statement", statement("select 1").encode_to_vec()),
         ("descriptor", "command", statement("select 1").cmd.to_vec()),
@@ -63,9 +96,15 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("descriptor", "text", b"select 1".to_vec()),
         ("stream", "numbers", stream),
         ("session_options", "zone", b"\x0a\x0f\x0a\x08timezone\x12\x03\x0a\x01Z".to_vec()),
-        ("log", "history", log),
+        ("log", "history", log(&["create", "append", "replace", "collect"])),
+        ("log", "deletes", log(&["create", "append", "delete", "expire"])),
+        ("log", "intent", log(&["create", "intent"])),
+        ("log", "remove", [log(&["create", "append"]), remove.into_bytes()].join(&b'\n')),
         ("checkpoint", "whole", golden("log_checkpoint.json")),
         ("checkpoint", "collected", golden("log_checkpoint_collected.json")),
+        ("checkpoint", "expired", golden("log_checkpoint_expired.json")),
+        ("outcome", "committed", golden("transaction.json")),
+        ("outcome", "aborted", golden("transaction_aborted.json")),
         ("document", "dataset", golden("document.json")),
         ("document", "deleted", golden("document_deleted.json")),
         ("deletes", "vector", golden("deletes.bin")),
@@ -98,6 +137,20 @@ fn the_corpus_has_what_is_right() {
             "{} is old: SKEIN_BLESS=1 cargo test --workspace fuzzed",
             path.display()
         );
+    }
+}
+
+/// Damaged copies of what is refused at the door would find nothing.
+#[test]
+fn what_is_right_is_read_to_its_end() {
+    for (target, name, bytes) in seeds() {
+        let is_read = match target {
+            "log" => skein_catalog::fuzz::log(&bytes) == bytes.split(|byte| *byte == b'\n').count() as u64,
+            "checkpoint" => skein_catalog::fuzz::checkpoint(&bytes),
+            "outcome" => skein_catalog::fuzz::outcome(&bytes),
+            _ => continue,
+        };
+        assert!(is_read, "{target}/{name}");
     }
 }
 
