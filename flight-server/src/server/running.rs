@@ -18,7 +18,7 @@ use super::{ServeError, State, connection, drain, http_port, reflection, state, 
 use crate::{
     cluster::{Heartbeat, VERSION, WorkerRoutes, tidy},
     config::{Config, Role},
-    layers::{CatchPanic, Gate, Layer, Log, Small},
+    layers,
     rpc::FlightRoutes,
     tls,
 };
@@ -93,11 +93,7 @@ impl Running {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(FLIGHT_SERVICE, tonic_health::ServingStatus::Serving).await;
         let router = builder
-            .layer(Layer(Small))
-            // The log is outside, so that a caught panic is logged and counted as the INTERNAL it is answered with.
-            .layer(Layer(Log::new(Arc::clone(&state.metrics), state.in_flight.clone())))
-            .layer(Layer(CatchPanic))
-            .layer(Layer(Gate::new(Arc::clone(&state))))
+            .layer(layers::all(&state))
             .add_service(FlightRoutes::new(Arc::clone(&state)))
             .add_optional_service(routes)
             .add_service(health_service)

@@ -12,9 +12,8 @@ use arrow_flight::Ticket;
 use futures::{StreamExt as _, stream};
 use skein_flight_server::{
     encode::{self, EncodeOptions},
-    layers::{CatchPanic, Gate, HttpRequest, HttpResponse, Layer, Log, ResponseFuture},
+    layers::{self, HttpRequest, HttpResponse, ResponseFuture},
     rpc::FlightRoutes,
-    server::InFlight,
 };
 use tokio::net::TcpListener;
 use tonic::{
@@ -97,11 +96,8 @@ async fn defective(server: &TestServer) -> SocketAddr {
     let state = server.running.state();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Server::builder()
-        .layer(Layer(Log::new(Arc::clone(&state.metrics), InFlight::default())))
-        .layer(Layer(CatchPanic))
-        .layer(Layer(Gate::new(Arc::clone(state))))
-        .add_service(Defective(FlightRoutes::new(Arc::clone(state))));
+    let router =
+        Server::builder().layer(layers::all(state)).add_service(Defective(FlightRoutes::new(Arc::clone(state))));
     tokio::spawn(router.serve_with_incoming(TcpIncoming::from(listener)));
     address
 }
