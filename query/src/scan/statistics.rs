@@ -196,6 +196,20 @@ mod tests {
 
     use super::*;
 
+    /// A file of ten rows with these statistics.
+    fn file<const N: usize>(columns: [(i32, ColumnStats); N]) -> DataFile {
+        DataFile {
+            deletes: None,
+            id: FileId::generate(),
+            rows: 10,
+            bytes: 100,
+            sha256: String::new(),
+            row_groups: 1,
+            columns: BTreeMap::from(columns),
+            schema_id: 1,
+        }
+    }
+
     #[test]
     fn no_bounds_are_as_wide_as_64_bits() {
         let stats = |min, max| ColumnStats { min: Some(min), max: Some(max), nulls: 1, exact: true };
@@ -222,19 +236,10 @@ mod tests {
             Field::new("l", DataType::new_list(DataType::Int64, true), true),
         ]);
         let stats = |min, max, exact| ColumnStats { min: Some(min), max: Some(max), nulls: 1, exact };
-        let file = DataFile {
-            deletes: None,
-            id: FileId::generate(),
-            rows: 10,
-            bytes: 100,
-            sha256: String::new(),
-            row_groups: 1,
-            columns: BTreeMap::from([
-                (1, stats(StatValue::Int(3), StatValue::Int(9), true)),
-                (2, stats(StatValue::Text("a".into()), StatValue::Text("b".into()), false)),
-            ]),
-            schema_id: 1,
-        };
+        let file = file([
+            (1, stats(StatValue::Int(3), StatValue::Int(9), true)),
+            (2, stats(StatValue::Text("a".into()), StatValue::Text("b".into()), false)),
+        ]);
         let source = |id| Source { id: Some(id), added: 0, initial: ScalarValue::Null, rescaled: 0 };
         let statistics = of_file(&file, &schema, &[1, 2, 3].map(source));
         assert_eq!(statistics.num_rows, Precision::Exact(10));
@@ -250,16 +255,7 @@ mod tests {
     fn columns_that_came_or_changed_later_have_statistics_that_hold() {
         let bounds =
             ColumnStats { min: Some(StatValue::UInt(3)), max: Some(StatValue::UInt(9)), nulls: 0, exact: true };
-        let file = DataFile {
-            deletes: None,
-            id: FileId::generate(),
-            rows: 10,
-            bytes: 100,
-            sha256: String::new(),
-            row_groups: 1,
-            columns: BTreeMap::from([(1, bounds.clone()), (2, bounds)]),
-            schema_id: 1,
-        };
+        let file = file([(1, bounds.clone()), (2, bounds)]);
         let names = ["wider", "finer", "filled", "null"];
         let schema = Schema::new(names.map(|name| Field::new(name, DataType::Int64, true)).to_vec());
         let source = |id, added, initial, rescaled| Source {

@@ -2,26 +2,41 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use skein_flight_server::config::Auto;
+use skein_flight_server::config::{Auto, Config};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    task::JoinHandle,
 };
-use tonic::transport::Endpoint;
+use tonic::{Status, transport::Endpoint};
 
 use crate::support::{Client, TestServer};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_queued_query_answers_pings_until_it_runs() {
-    let server = TestServer::with(|config| config.query.max_concurrent = Auto::Set(1)).await;
+/// A server whose one slot is taken, until the task that holds it is aborted.
+async fn busy_server(change: impl FnOnce(&mut Config)) -> (TestServer, JoinHandle<Result<String, Status>>) {
+    let server = TestServer::with(|config| {
+        config.query.max_concurrent = Auto::Set(1);
+        change(config);
+    })
+    .await;
     let mut busy = server.client().await;
     // One that works: the slot of one that only waits for its client would go to the next.
     let running =
         tokio::spawn(async move { busy.rows("select count(*) from generate_series(1, 1000000000000)").await });
-    let is_in = |state: &str| server.running.state().engine.queries().iter().any(|query| query.state.as_str() == state);
-    while !is_in("running") {
+    while !is_in(&server, "running") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    (server, running)
+}
+
+/// Whether a query is in a state.
+fn is_in(server: &TestServer, state: &str) -> bool {
+    server.running.state().engine.queries().iter().any(|query| query.state.as_str() == state)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queued_query_answers_pings_until_it_runs() {
+    let (server, running) = busy_server(|_| {}).await;
 
     // A client, or a proxy, that gives up a connection which does not answer its pings.
     let channel = Endpoint::from_shared(format!("http://{}", server.address()))
@@ -36,12 +51,12 @@ async fn a_queued_query_answers_pings_until_it_runs() {
     let info = waiting.plan("select 42 as a").await.unwrap();
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let answer = tokio::spawn(async move { waiting.read(ticket).await });
-    while !is_in("queued") {
+    while !is_in(&server, "queued") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // Twice as long as the client waits for a pong.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(is_in("queued") && !answer.is_finished());
+    assert!(is_in(&server, "queued") && !answer.is_finished());
     running.abort();
     let batches = answer.await.unwrap().unwrap();
     assert_eq!(crate::support::table(&batches), "42");
@@ -69,19 +84,8 @@ async fn impatient_proxy(server: SocketAddr, patience: Duration) -> SocketAddr {
 }
 
 /// What becomes of a query that is queued behind another for longer than a proxy has patience.
-async fn queued_behind_a_proxy(keepalive: Option<Duration>) -> Result<String, tonic::Status> {
-    let server = TestServer::with(|config| {
-        config.query.max_concurrent = Auto::Set(1);
-        config.server.keepalive_interval = keepalive;
-    })
-    .await;
-    let mut busy = server.client().await;
-    let running =
-        tokio::spawn(async move { busy.rows("select count(*) from generate_series(1, 1000000000000)").await });
-    let is_in = |state: &str| server.running.state().engine.queries().iter().any(|query| query.state.as_str() == state);
-    while !is_in("running") {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+async fn queued_behind_a_proxy(keepalive: Option<Duration>) -> Result<String, Status> {
+    let (server, running) = busy_server(|config| config.server.keepalive_interval = keepalive).await;
     let proxy = impatient_proxy(server.address(), Duration::from_secs(2)).await;
     let channel = Endpoint::from_shared(format!("http://{proxy}")).unwrap().connect().await.unwrap();
     let answer = tokio::spawn(async move { Client::new(channel).rows("select 42 as a").await });
