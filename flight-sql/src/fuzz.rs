@@ -3,7 +3,7 @@
 use arrow_flight::FlightDescriptor;
 use bytes::Bytes;
 use prost::Message as _;
-use skein_proto::{TicketKind, TicketPayload};
+use skein_proto::{PollTicket, TicketKind, TicketPayload};
 
 use crate::{
     request::{Put, Request},
@@ -29,7 +29,9 @@ pub fn substrait(bytes: &[u8]) {
 
 /// What a ticket says about the versions to read.
 pub fn pins(ticket: &TicketPayload) {
-    if let Some(TicketKind::Statement(statement)) = &ticket.kind {
+    if let Some(TicketKind::Statement(statement) | TicketKind::Poll(PollTicket { statement: Some(statement), .. })) =
+        &ticket.kind
+    {
         let _pins = pins_from_proto(&statement.pins);
     }
 }

@@ -110,7 +110,8 @@ impl FlightSql {
     }
 
     /// PollFlightInfo. A query that needs time before its first rows is started; until they are there, the answer has no endpoint and says
-    /// how far the scans are. Everything else is complete at once.
+    /// how far the scans are. A filtered scan that is divided runs in pieces: an answer has the endpoints of those whose first rows are there,
+    /// and of all before them. Everything else is complete at once.
     ///
     /// # Errors
     /// As [`FlightSql::flight_info`]; those of the query when it fails meanwhile.
@@ -174,6 +175,9 @@ impl FlightSql {
                 Request::Metadata(command, _) => self.open_metadata(session, encoding, command).await,
                 _ => Err(Error::invalid("the ticket holds a command that it cannot hold")),
             },
+            Some(TicketKind::Poll(_)) => Err(Error::invalid(
+                "this is what the next poll asks with; send it by PollFlightInfo, and by DoGet the tickets that it answers with",
+            )),
             None => Err(Error::invalid("the ticket is from a newer server; ask for a new one with GetFlightInfo")),
         }
     }
@@ -263,7 +267,7 @@ impl FlightSql {
     /// `InvalidInput` when there is no ticket of this server in it; for tickets that are forged or another principal's.
     pub async fn cancel(&self, session: &Session, info: &FlightInfo) -> Result<CancelOutcome> {
         let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()).map(|ticket| &ticket.ticket);
-        // A poll that is not complete has it there.
+        // A poll that is not complete has one there, which stands for all of the statement.
         let unfinished = TicketKey::is_ticket(&info.app_metadata).then_some(&info.app_metadata);
         let tickets: Vec<_> = tickets.chain(unfinished).collect();
         if tickets.is_empty() {

@@ -1,7 +1,7 @@
 //! A store that fails on command, and keeps a record of what it was asked; for tests.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fmt, io,
     ops::Range,
     sync::Arc,
@@ -90,7 +90,7 @@ pub struct Call {
 pub struct FaultStore {
     inner: Arc<dyn ObjectStore>,
     state: Arc<Mutex<State>>,
-    held: watch::Sender<Option<Op>>,
+    held: watch::Sender<Held>,
     younger: TimeDelta,
 }
 
@@ -109,13 +109,18 @@ impl FaultStore {
 
     /// A store whose listings show objects as that much younger than they are.
     pub fn younger(inner: Arc<dyn ObjectStore>, by: TimeDelta) -> Arc<Self> {
-        Arc::new(Self { inner, state: Arc::default(), held: watch::Sender::new(None), younger: by })
+        Arc::new(Self { inner, state: Arc::default(), held: watch::Sender::default(), younger: by })
     }
 
     /// From now on operations of this sort are recorded and then wait, before they are carried out, until another call
     /// of this function lets them go. Listing and deleting never wait.
     pub fn hold(&self, op: Option<Op>) {
-        self.held.send_replace(op);
+        self.held.send_replace(Held { op, keys: None });
+    }
+
+    /// As [`FaultStore::hold`], of these objects only.
+    pub fn hold_these(&self, op: Op, keys: impl IntoIterator<Item = String>) {
+        self.held.send_replace(Held { op: Some(op), keys: Some(keys.into_iter().collect()) });
     }
 
     /// Waits until an operation of a sort was asked for since the last [`FaultStore::take_calls`].
@@ -150,16 +155,30 @@ impl FaultStore {
     async fn meet(&self, op: Op, key: &str, bytes: u64) -> Option<Fault> {
         tokio::task::yield_now().await;
         let fault = meet(&self.state, op, key, bytes);
-        let_go(self.held.subscribe(), op).await;
+        let_go(self.held.subscribe(), op, key).await;
         hang(fault, Fault::HangsBefore).await;
         fault
     }
 }
 
+/// The operations that wait.
+#[derive(Debug, Default)]
+struct Held {
+    op: Option<Op>,
+    /// On these objects; `None`: on all.
+    keys: Option<HashSet<String>>,
+}
+
+impl Held {
+    fn holds(&self, op: Op, key: &str) -> bool {
+        self.op == Some(op) && self.keys.as_ref().is_none_or(|keys| keys.contains(key))
+    }
+}
+
 /// Waits while operations of this sort are held.
-async fn let_go(mut held: watch::Receiver<Option<Op>>, op: Op) {
+async fn let_go(mut held: watch::Receiver<Held>, op: Op, key: &str) {
     // The store is gone: nobody can hold anything any more.
-    let _ = held.wait_for(|held| *held != Some(op)).await;
+    let _ = held.wait_for(|held| !held.holds(op, key)).await;
 }
 
 /// Waits for as long as a client does, if this is the fault.
@@ -351,7 +370,7 @@ struct FaultUpload {
     inner: Box<dyn MultipartUpload>,
     key: String,
     state: Arc<Mutex<State>>,
-    held: watch::Receiver<Option<Op>>,
+    held: watch::Receiver<Held>,
 }
 
 #[async_trait]
@@ -360,9 +379,10 @@ impl MultipartUpload for FaultUpload {
         let fault = meet(&self.state, Op::Part, &self.key, data.content_length() as u64);
         match before(fault, &self.key) {
             Ok(()) => {
-                let (part, held) = (self.inner.put_part(written(fault, data)), self.held.clone());
+                let part = self.inner.put_part(written(fault, data));
+                let (held, key) = (self.held.clone(), self.key.clone());
                 Box::pin(async move {
-                    let_go(held, Op::Part).await;
+                    let_go(held, Op::Part, &key).await;
                     part.await?;
                     after(fault, ()).await
                 })
@@ -376,7 +396,7 @@ impl MultipartUpload for FaultUpload {
 
     async fn complete(&mut self) -> Result<PutResult> {
         let fault = meet(&self.state, Op::Complete, &self.key, 0);
-        let_go(self.held.clone(), Op::Complete).await;
+        let_go(self.held.clone(), Op::Complete, &self.key).await;
         hang(fault, Fault::HangsBefore).await;
         before(fault, &self.key)?;
         after(fault, self.inner.complete().await?).await
@@ -392,6 +412,25 @@ mod tests {
     use object_store::{ObjectStoreExt, memory::InMemory};
 
     use super::*;
+
+    #[tokio::test]
+    async fn some_objects_are_held_until_they_are_let_go() {
+        let store = FaultStore::new(Arc::new(InMemory::new()));
+        for key in ["a", "b"] {
+            store.put(&Path::from(key), key.into()).await.unwrap();
+        }
+        store.hold_these(Op::Get, ["b".to_owned()]);
+        assert!(store.get(&Path::from("a")).await.is_ok());
+        let held = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move { store.get(&Path::from("b")).await.is_ok() }
+        });
+        store.take_calls();
+        store.asked_for(Op::Get).await;
+        assert!(!held.is_finished());
+        store.hold(None);
+        assert!(held.await.unwrap());
+    }
 
     #[tokio::test]
     async fn faults_come_in_order_and_calls_are_recorded() {

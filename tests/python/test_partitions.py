@@ -91,6 +91,34 @@ def test_adbc_polls_a_long_query(server: Server, parts: str) -> None:
         assert cursor.fetch_arrow_table().to_pylist() == [{"n": ROWS * 30}]
 
 
+def test_adbc_polls_for_one_partition_after_the_other(server: Server, table: str) -> None:
+    rows, files = 1 << 17, 3
+    rng = np.random.default_rng(11)
+    with connect(server, partitions=str(files)) as connection, connection.cursor() as cursor:
+        # Numbers that do not compress: 1 MiB each, more than is read at once.
+        numbers = [rng.integers(0, 2**62, rows) for _ in range(files)]
+        for some in numbers:
+            cursor.adbc_ingest(table, pa.table({"n": some}), mode="create_append")
+        statement = cursor.adbc_statement
+        statement.set_options(**{adbc_driver_manager.StatementOptions.INCREMENTAL.value: "true"})
+        # What takes time for each row.
+        statement.set_sql_query(f"SELECT n FROM {table} WHERE n % 3 = 0 AND sha512(repeat(cast(n AS varchar), 9)) IS NOT NULL")
+        found: list[bytes] = []
+        read: list[int] = []
+        while True:
+            partitions, _, _ = statement.execute_partitions()
+            if not partitions:
+                break
+            for partition in partitions:
+                with connection.cursor() as reader:
+                    reader.adbc_read_partition(partition)
+                    read += reader.fetch_arrow_table().column("n").to_pylist()
+            found += partitions
+        assert len(found) == files
+        whole = np.concatenate(numbers)
+        assert read == whole[whole % 3 == 0].tolist()
+
+
 def test_pyarrow_asks_by_header(flight: fl.FlightClient, parts: str) -> None:
     descriptor = fl.FlightDescriptor.for_path(parts)
     assert len(flight.get_flight_info(descriptor).endpoints) == 1, "one, for programs that read the first only"

@@ -50,17 +50,31 @@ fn endpoints(call: &Call, divisible: Divisible) -> usize {
 }
 
 impl Division {
+    /// The same division again, as a poll was told of it.
+    pub(super) fn again(parts: &[StatementPart]) -> Self {
+        Self { parts: parts.iter().map(from_proto).collect(), rows: None }
+    }
+
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// How many endpoints there are.
+    pub(super) fn endpoints(&self) -> usize {
+        self.parts.len().max(1)
+    }
+
     /// The tickets of all endpoints, in order.
     pub(super) fn tickets(&self, ticket: StatementTicket) -> Vec<StatementTicket> {
         if self.parts.is_empty() {
             return vec![ticket];
         }
-        let of = |part: &Part| StatementTicket {
-            part: Some(StatementPart { from: part.from(), to: part.to() }),
-            ..ticket.clone()
-        };
-        self.parts.iter().map(of).collect()
+        self.parts.iter().map(|part| StatementTicket { part: Some(to_proto(part)), ..ticket.clone() }).collect()
     }
+}
+
+pub(super) fn to_proto(part: &Part) -> StatementPart {
+    StatementPart { from: part.from(), to: part.to() }
 }
 
 /// The part that a ticket is for.

@@ -183,13 +183,14 @@ impl FlightSql {
         if ticket.update && !self.statements.spend(ticket.statement_id.clone()).await {
             return Err(Error::AlreadyRun);
         }
-        if let Some(part) = &ticket.part {
-            return self.run_part(run, parts::from_proto(part), encoding, &ticket.statement_id).await;
-        }
-        if let Some(opened) = self.background.take(&ticket.statement_id).await {
+        let part = ticket.part.as_ref().map(parts::from_proto);
+        if let Some(opened) = self.background.take(&ticket.statement_id, part.as_ref()).await {
             return self.resume(run.wire_schema(encoding)?, opened?, &ticket.statement_id);
         }
-        self.run(run, encoding, &ticket.statement_id).await
+        match part {
+            Some(part) => self.run_part(run, part, encoding, &ticket.statement_id).await,
+            None => self.run(run, encoding, &ticket.statement_id).await,
+        }
     }
 
     /// The statement of a ticket, with its values: planned for it on this server, or planned again.
@@ -220,7 +221,7 @@ impl FlightSql {
         }
     }
 
-    /// Goes on with a query that was polled.
+    /// Goes on with a query that was polled, or with a part of one.
     fn resume(&self, schema: SchemaRef, opened: Opened, id: &str) -> Result<Answer> {
         let Opened { first, rest, listed } = opened;
         let mut rows = self.rows(schema, Box::new(iter::empty()), id);

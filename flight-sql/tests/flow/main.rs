@@ -7,6 +7,7 @@ mod ingest;
 mod metadata;
 mod parts;
 mod paths;
+mod pieces;
 mod poll;
 mod prepared;
 mod statements;

@@ -63,7 +63,11 @@ impl Fixture {
     }
 
     pub(crate) async fn with_engine(options: Options, config: EngineConfig) -> Self {
-        let buckets = Buckets::new(vec![Bucket::in_memory("main")]).unwrap();
+        Self::over(Bucket::in_memory("main"), options, config).await
+    }
+
+    pub(crate) async fn over(bucket: Bucket, options: Options, config: EngineConfig) -> Self {
+        let buckets = Buckets::new(vec![bucket]).unwrap();
         let catalog = Catalog::open(buckets, CatalogOptions::default()).await.unwrap();
         let engine = Engine::new(catalog, config).unwrap();
         let clock = ManualClock::new(chrono::Utc::now());

@@ -252,10 +252,11 @@ impl Plan {
         }
     }
 
-    /// Whether its first rows come as soon as they are read, and soon: it looks at each row of one dataset by itself, or at few rows.
+    /// Whether its first rows come as soon as they are read, and soon: it lets all rows of one dataset through, or looks at few rows.
+    /// A filter may have to read much before it finds one.
     pub fn streams_at_once(&self) -> bool {
         match &self.0.body {
-            Body::Query(query) => query.is_small || self.divisible().is_some(),
+            Body::Query(query) => query.is_small || self.divisible().is_some_and(|divisible| divisible.whole),
             Body::Update(_) => false,
         }
     }

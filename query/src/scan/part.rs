@@ -3,9 +3,9 @@
 //! The Parquet reader gives a row group to the stretch that its first page lies in. Stretches that meet therefore read every row once,
 //! wherever they were cut, and whoever cut them.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use datafusion::datasource::listing::PartitionedFile;
+use datafusion::{common::stats::Precision, datasource::listing::PartitionedFile};
 
 /// What cutting needs to know of a file.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,23 @@ pub(super) fn slice(files: &[PartitionedFile], stretch: &Range<u64>) -> Vec<Part
         begin = begin.saturating_add(bytes);
     }
     some
+}
+
+/// The files of a slice with about as many rows as they have in it, supposing that the rows of a file are of one size. To be shown, and not to
+/// prune by: how many of them are null is still known of whole files only.
+pub(super) fn in_proportion(some: &[PartitionedFile]) -> Vec<PartitionedFile> {
+    some.iter().cloned().map(shared).collect()
+}
+
+fn shared(file: PartitionedFile) -> PartitionedFile {
+    let (Some(range), Some(whole)) = (&file.range, &file.statistics) else { return file };
+    let bytes = u64::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+    let mut statistics = whole.as_ref().clone().to_inexact();
+    if let Precision::Inexact(rows) = &mut statistics.num_rows {
+        let share = scaled(u64::try_from(*rows).unwrap_or(u64::MAX), bytes, file.object_meta.size);
+        *rows = usize::try_from(share).unwrap_or(usize::MAX);
+    }
+    file.with_statistics(Arc::new(statistics))
 }
 
 /// At most `count` stretches of about as many bytes each, cut between row groups as far as that can be told without reading the footers.
@@ -83,6 +100,9 @@ fn nearest(places: &[u64], wanted: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::Schema;
+    use datafusion::common::Statistics;
+
     use super::*;
 
     fn file(bytes: u64) -> PartitionedFile {
@@ -104,6 +124,19 @@ mod tests {
         assert_eq!(read(&files, 100..150), [(50, 0, -1)]);
         assert_eq!(read(&files, 150..150), []);
         assert_eq!(read(&files, 500..600), []);
+    }
+
+    #[test]
+    fn a_part_of_a_file_has_its_share_of_the_rows() {
+        let mut statistics = Statistics::new_unknown(&Schema::empty());
+        statistics.num_rows = Precision::Exact(1000);
+        let files = [file(100).with_statistics(Arc::new(statistics)), file(50)];
+        let rows = |stretch: Range<u64>| {
+            let files = in_proportion(&slice(&files, &stretch));
+            files.iter().map(|file| file.statistics.as_ref().map(|known| known.num_rows)).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(0..100), [Some(Precision::Exact(1000))]);
+        assert_eq!(rows(25..120), [Some(Precision::Inexact(750)), None]);
     }
 
     #[test]

@@ -136,8 +136,8 @@ impl SnapshotTable {
         if let Some(stretch) = &self.part {
             let some = part::slice(&all.files, stretch);
             let some = if filters.is_empty() { some } else { pruning::prune(&some, &all.schema, filters, state)? };
-            // Row groups are read in their order; how many rows lie in the stretch is not known.
-            let statistics = files::merge(&some, &all.schema)?.to_inexact();
+            // Row groups are read in their order; how many rows lie in the stretch is not known exactly.
+            let statistics = files::merge(&part::in_proportion(&some), &all.schema)?.to_inexact();
             return Ok((vec![FileGroup::new(some)], statistics));
         }
         if filters.is_empty() {

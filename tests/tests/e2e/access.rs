@@ -23,10 +23,7 @@ async fn call(client: &mut Client, rpc: Rpc) -> Code {
             drain(client.flight.list_flights(request).await).await
         }
         Rpc::GetFlightInfo => client.plan("select 1").await.map(drop),
-        Rpc::PollFlightInfo => {
-            let request = client.request(statement("select 1"));
-            client.flight.poll_flight_info(request).await.map(drop)
-        }
+        Rpc::PollFlightInfo => client.poll(statement("select 1")).await.map(drop),
         Rpc::GetSchema => {
             let request = client.request(statement("select 1"));
             client.flight.get_schema(request).await.map(drop)

@@ -24,6 +24,7 @@ mod login;
 mod otlp;
 mod panics;
 mod partitions;
+mod pieces;
 mod query;
 mod queued;
 mod sessions;

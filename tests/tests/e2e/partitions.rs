@@ -7,14 +7,14 @@ use arrow::{
     datatypes::Int64Type,
 };
 use arrow_flight::{
-    CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightEndpoint, FlightInfo, PollInfo,
+    CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightEndpoint, FlightInfo,
     RenewFlightEndpointRequest,
     sql::{ActionCancelQueryRequest, ActionCancelQueryResult, Any, ProstMessageExt},
 };
 use futures::future::join_all;
 use prost::Message as _;
 use skein_flight_server::config::Auto;
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::support::{Client, TestServer, batch, path_descriptor, shared_secret, statement};
 
@@ -98,24 +98,19 @@ async fn only_who_is_known_to_read_all_endpoints_gets_several_unasked() {
     assert!(status.message().contains(PARTITIONS), "{}", status.message());
 }
 
-async fn poll(client: &mut Client, descriptor: arrow_flight::FlightDescriptor) -> Result<PollInfo, Status> {
-    let request = client.request(descriptor);
-    Ok(client.flight.poll_flight_info(request).await?.into_inner())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_polled_query_tells_how_far_it_is_until_it_is_there() {
     let server = server_with_table().await;
     let mut client = server.client().await;
     let sql = "select count(*) as n from t as x, t as y where x.a % 5000 = y.a % 5000 and x.s <> y.s";
-    let mut answer = poll(&mut client, statement(sql)).await.unwrap();
+    let mut answer = client.poll(statement(sql)).await.unwrap();
     let mut last = 0.0;
     while let Some(again) = answer.flight_descriptor.take() {
         let progress = answer.progress.expect("scans of datasets are foreseen");
         assert!((last..=1.0).contains(&progress), "{progress} after {last}");
         last = progress;
         assert!(answer.info.unwrap().endpoint.is_empty());
-        answer = poll(&mut client, again).await.unwrap();
+        answer = client.poll(again).await.unwrap();
     }
     let info = answer.info.unwrap();
     assert_eq!(read_all(&client, &info).await, [1_900_000]);
@@ -126,14 +121,14 @@ async fn what_runs_is_cancelled_from_another_connection() {
     let server = server_with_table().await;
     let mut client = server.client().await;
     let sql = "select x.a from t as x, t as y order by x.a + y.a";
-    let answer = poll(&mut client, statement(sql)).await.unwrap();
+    let answer = client.poll(statement(sql)).await.unwrap();
     let again = answer.flight_descriptor.expect("ten thousand million rows take a while");
     let request = CancelFlightInfoRequest { info: answer.info };
     let mut other = server.client().await;
     let bodies = other.raw_action("CancelFlightInfo", request.encode_to_vec()).await.unwrap();
     let result = CancelFlightInfoResult::decode(bodies[0].clone()).unwrap();
     assert_eq!(result.status(), CancelStatus::Cancelled);
-    assert_eq!(poll(&mut client, again).await.unwrap_err().code(), Code::Cancelled);
+    assert_eq!(client.poll(again).await.unwrap_err().code(), Code::Cancelled);
     let running = || server.running.state().engine.queries().iter().any(|query| query.finished.is_none());
     for _ in 0..200 {
         if !running() {

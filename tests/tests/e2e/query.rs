@@ -66,8 +66,7 @@ async fn a_command_may_be_plain_sql() {
 async fn polling_is_done_at_once() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    let request = client.request(statement("select 42"));
-    let poll = client.flight.poll_flight_info(request).await.unwrap().into_inner();
+    let poll = client.poll(statement("select 42")).await.unwrap();
     assert_eq!(poll.progress, Some(1.0));
     assert!(poll.flight_descriptor.is_none(), "nothing to poll again");
     let ticket = poll.info.unwrap().endpoint[0].ticket.clone().unwrap();

@@ -64,8 +64,7 @@ async fn a_plan_is_queried_and_run_as_an_update() {
     let expected: arrow_flight::SchemaResult =
         SchemaAsIpc::new(&announced, &arrow_ipc::writer::IpcWriteOptions::default()).try_into().unwrap();
     assert_eq!(schema.schema, expected.schema);
-    let request = client.request(descriptor);
-    let poll = client.flight.poll_flight_info(request).await.unwrap().into_inner();
+    let poll = client.poll(descriptor).await.unwrap();
     assert_eq!(poll.progress, Some(1.0));
 
     assert_eq!(client.put_command(statement(&insert_plan("t", "a"))).await, 3);

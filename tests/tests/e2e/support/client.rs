@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use arrow_flight::{
-    Action, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, PutResult, Ticket,
+    Action, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, PollInfo, PutResult, Ticket,
     decode::FlightRecordBatchStream,
     error::FlightError,
     flight_service_client::FlightServiceClient,
@@ -104,6 +104,12 @@ impl Client {
     pub async fn info(&mut self, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
         let request = self.request(descriptor);
         Ok(self.flight.get_flight_info(request).await?.into_inner())
+    }
+
+    /// PollFlightInfo.
+    pub async fn poll(&mut self, descriptor: FlightDescriptor) -> Result<PollInfo, Status> {
+        let request = self.request(descriptor);
+        Ok(self.flight.poll_flight_info(request).await?.into_inner())
     }
 
     /// Plans a statement.

@@ -32,7 +32,12 @@ impl TestServer {
 
     /// A server over buckets of the test's own making.
     pub async fn over(buckets: Buckets) -> Self {
-        let (folder, config) = Self::configure(|_| {});
+        Self::over_with(buckets, |_| {}).await
+    }
+
+    /// As [`TestServer::over`], with a configuration that `change` has changed.
+    pub async fn over_with(buckets: Buckets, change: impl FnOnce(&mut Config)) -> Self {
+        let (folder, config) = Self::configure(change);
         let running = Running::start_over(config.clone(), buckets, Arc::new(SystemClock)).await.unwrap();
         Self { running, config, folder }
     }
