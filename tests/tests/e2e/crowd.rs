@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use arrow_flight::{CancelFlightInfoRequest, PollInfo};
 use futures::StreamExt as _;
+use prost::Message as _;
 use serde_json::json;
 use tonic::Code;
 
-use crate::support::{TestServer, half_an_upload};
+use crate::support::{Client, HeldTable, TestServer, half_an_upload, statement};
 
 const ENDLESS: &str = "select value from generate_series(1, 1000000000000)";
 /// All that can be running for a client.
@@ -61,6 +63,42 @@ async fn a_dropped_stream_ends_its_work() {
         reading.abort();
         assert!(reading.await.is_err());
         all_work_ends(&server).await;
+    }
+}
+
+/// Two pieces, each of them with its first rows and half-way.
+async fn two_pieces(t: &HeldTable, client: &mut Client) -> PollInfo {
+    t.hold([1, 3]);
+    let poll = client.poll(statement("select a, s from t where a % 2 = 0")).await.unwrap();
+    let poll = t.until(client, poll, 2).await;
+    until("both run", async || gauge(&t.server, "skein_queries_running").await == 2.0).await;
+    poll
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pieces_of_a_polled_query_end_their_work() {
+    let t = HeldTable::new().await;
+    let mut client = t.server.client().await.header("x-skein-partitions", "2");
+    // Their client reads a little of each and goes.
+    let poll = two_pieces(&t, &mut client).await;
+    for (endpoint, left) in poll.info.unwrap().endpoint.into_iter().zip([1.0, 0.0]) {
+        let mut rows = client.stream(endpoint.ticket.unwrap()).await.unwrap();
+        assert!(rows.next().await.unwrap().unwrap().num_rows() > 0);
+        drop(rows);
+        until("one less runs", async || gauge(&t.server, "skein_queries_running").await == left).await;
+    }
+    all_work_ends(&t.server).await;
+
+    // Their client has come for none of them, or for one, and cancels.
+    for opened in [0, 1] {
+        let info = two_pieces(&t, &mut client).await.info.unwrap();
+        let mut streams = Vec::new();
+        for endpoint in info.endpoint.iter().take(opened) {
+            streams.push(client.stream(endpoint.ticket.clone().unwrap()).await.unwrap());
+        }
+        let request = CancelFlightInfoRequest { info: Some(info) };
+        client.raw_action("CancelFlightInfo", request.encode_to_vec()).await.unwrap();
+        all_work_ends(&t.server).await;
     }
 }
 
