@@ -14,20 +14,22 @@ use datafusion::{
     error::{DataFusionError, Result as DfResult},
     execution::TaskContext,
     parquet::arrow::arrow_reader::{RowSelection, RowSelector},
+    physical_expr_adapter::PhysicalExprAdapterFactory,
     physical_plan::ExecutionPlan,
+    scalar::ScalarValue,
 };
 use datafusion_proto::{
     physical_plan::{AsExecutionPlan, DefaultPhysicalExtensionCodec, PhysicalExtensionCodec},
-    protobuf::PhysicalPlanNode,
+    protobuf::{self, PhysicalPlanNode},
 };
 use prost::Message;
 use skein_model::FileId;
 
 use super::{leaf::SnapshotScan, stays_here};
-use crate::scan::{RemoteFiles, data_file_id};
+use crate::scan::{Evolution, Evolved, RemoteFiles, data_file_id, evolution, with_evolution};
 
 /// The version of [`Scan`]. Coordinator and workers are of the same version, so another one is a mistake.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A scan. Exists between servers only, never on a bucket.
 #[derive(Clone, PartialEq, Message)]
@@ -51,6 +53,28 @@ struct Scan {
     /// Only rows with certain values are wanted.
     #[prost(bool, tag = "7")]
     choosing: bool,
+    /// There are files from before the columns changed.
+    #[prost(message, optional, tag = "8")]
+    columns: Option<Columns>,
+}
+
+/// The columns of the table, to find them in files of all ages.
+#[derive(Clone, PartialEq, Message)]
+struct Columns {
+    #[prost(message, repeated, tag = "1")]
+    columns: Vec<Column>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Column {
+    /// The field id.
+    #[prost(int32, tag = "1")]
+    id: i32,
+    #[prost(string, tag = "2")]
+    name: String,
+    /// What it is in files that do not have it.
+    #[prost(message, optional, tag = "3")]
+    missing: Option<protobuf::ScalarValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -113,6 +137,7 @@ impl PhysicalExtensionCodec for SnapshotCodec {
 impl SnapshotCodec {
     fn complete(&self, files: &FileScanConfig, scan: &Scan, ctx: &TaskContext) -> DfResult<FileScanConfig> {
         let selections: Vec<_> = scan.selections.iter().map(read_selection).collect::<DfResult<_>>()?;
+        let older = scan.columns.as_ref().map(read_columns).transpose()?.map(Arc::new);
         let mut ours = scan.files.iter();
         let mut groups = Vec::with_capacity(files.file_groups.len());
         for group in &files.file_groups {
@@ -120,7 +145,7 @@ impl SnapshotCodec {
             for file in group.iter() {
                 let of = ours.next().ok_or_else(|| stays_here("a scan has more files than it describes"))?;
                 let id: FileId = of.id.parse().map_err(|_| stays_here("a scan names a file that is none"))?;
-                let mut file = self.0.file(file.clone(), id);
+                let mut file = with_evolution(self.0.file(file.clone(), id), older.as_ref());
                 if of.selection > 0 {
                     let plan = usize::try_from(of.selection - 1).ok().and_then(|at| selections.get(at));
                     file = file.with_extension(plan.ok_or_else(|| stays_here("a scan lacks a selection"))?.clone());
@@ -138,6 +163,7 @@ impl SnapshotCodec {
             .with_file_groups(groups)
             .with_limit(limit)
             .with_preserve_order(scan.preserve_order)
+            .with_expr_adapter(older.map(|older| older as Arc<dyn PhysicalExprAdapterFactory>))
             .build())
     }
 }
@@ -153,6 +179,10 @@ fn write(scan: &FileScanConfig) -> DfResult<Scan> {
     let mut known: Option<(FileId, u32)> = None;
     for file in scan.file_groups.iter().flat_map(FileGroup::iter) {
         let id = data_file_id(file).ok_or_else(|| stays_here("it reads a file that is no dataset's"))?;
+        if scan.expr_adapter_factory.is_some() && written.columns.is_none() {
+            let older = evolution(file).ok_or_else(|| stays_here("it does not say how older files are read"))?;
+            written.columns = Some(write_columns(older)?);
+        }
         let mut selection = 0;
         if let Some(plan) = file.extension::<ParquetAccessPlan>() {
             // Parts of one file come one after the other.
@@ -188,6 +218,26 @@ fn write(scan: &FileScanConfig) -> DfResult<Scan> {
     )?;
     written.plan = node.encode_to_vec();
     Ok(written)
+}
+
+fn write_columns(evolution: &Evolution) -> DfResult<Columns> {
+    let column = |(id, column): (i32, &Evolved)| {
+        let missing = protobuf::ScalarValue::try_from(&column.missing)
+            .map_err(|error| stays_here(format!("the default of column {:?} can't be sent: {error}", column.name)))?;
+        Ok(Column { id, name: column.name.clone(), missing: Some(missing) })
+    };
+    Ok(Columns { columns: evolution.columns().map(column).collect::<DfResult<_>>()? })
+}
+
+fn read_columns(columns: &Columns) -> DfResult<Evolution> {
+    let column = |column: &Column| {
+        let missing =
+            column.missing.as_ref().ok_or_else(|| stays_here(format!("column {:?} lacks its default", column.name)))?;
+        let missing = ScalarValue::try_from(missing)
+            .map_err(|error| stays_here(format!("the default of column {:?} can't be read: {error}", column.name)))?;
+        Ok((column.id, Evolved { name: column.name.clone(), missing }))
+    };
+    columns.columns.iter().map(column).collect()
 }
 
 fn write_selection(plan: &ParquetAccessPlan) -> Selection {
@@ -233,6 +283,33 @@ fn read_selection(selection: &Selection) -> DfResult<ParquetAccessPlan> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_older_files_come_back_as_they_were() {
+        use arrow::datatypes::DataType;
+
+        let values = [
+            ScalarValue::Int64(Some(i64::MIN)),
+            ScalarValue::Utf8View(Some("ünïcode \0".to_owned())),
+            ScalarValue::Utf8View(None),
+            ScalarValue::BinaryView(Some(vec![0, 255])),
+            ScalarValue::Boolean(Some(false)),
+            ScalarValue::Float64(Some(-0.0)),
+            ScalarValue::Date32(Some(-1)),
+            ScalarValue::Decimal128(Some(i128::MAX), 38, 10),
+            ScalarValue::Decimal256(None, 76, 2),
+            ScalarValue::TimestampMicrosecond(Some(7), Some("+02:00".into())),
+            ScalarValue::Time64Nanosecond(Some(9)),
+            ScalarValue::List(ScalarValue::new_list_nullable(&[ScalarValue::Int32(Some(4))], &DataType::Int32)),
+            ScalarValue::try_new_null(&DataType::FixedSizeBinary(16)).unwrap(),
+        ];
+        let named = |(index, missing): (usize, ScalarValue)| {
+            (i32::try_from(index).unwrap() + 1, Evolved { name: format!("column {index}"), missing })
+        };
+        let evolution: Evolution = values.into_iter().enumerate().map(named).collect();
+        let bytes = write_columns(&evolution).unwrap().encode_to_vec();
+        assert_eq!(read_columns(&Columns::decode(bytes.as_slice()).unwrap()).unwrap(), evolution);
+    }
 
     #[test]
     fn a_selection_comes_back_as_it_was() {

@@ -30,7 +30,7 @@ use datafusion_distributed::{
 use futures::TryStreamExt;
 
 use super::{failure, session::Remote, stays_here};
-use crate::scan::is_data_file;
+use crate::scan::{Evolution, evolution, is_data_file};
 
 /// A scan of data files.
 #[derive(Debug)]
@@ -39,6 +39,12 @@ pub(super) struct SnapshotScan(Arc<dyn ExecutionPlan>);
 impl SnapshotScan {
     pub(super) fn new(scan: FileScanConfig) -> Self {
         Self(DataSourceExec::from_data_source(scan))
+    }
+
+    /// How files from before the columns changed are read, if there are any.
+    pub(super) fn evolution(&self) -> Option<&Arc<Evolution>> {
+        let first = files_of(self.0.as_ref())?.file_groups.iter().flat_map(FileGroup::iter).next()?;
+        evolution(first)
     }
 
     /// What it scans.
@@ -61,10 +67,6 @@ pub(super) fn wrap(plan: Arc<dyn ExecutionPlan>) -> DfResult<Arc<dyn ExecutionPl
         if let Some(files) = files_of(node.as_ref()) {
             if !files.file_groups.iter().flat_map(FileGroup::iter).all(is_data_file) {
                 return Err(stays_here("it reads files that are no dataset's"));
-            }
-            // How older files are read is not written with a scan.
-            if files.expr_adapter_factory.is_some() {
-                return Err(stays_here("it reads files from before the columns changed"));
             }
             return Ok(Transformed::yes(Arc::new(SnapshotScan::new(files.clone())) as Arc<dyn ExecutionPlan>));
         }
@@ -149,7 +151,12 @@ fn cut(file: &PartitionedFile, from: u64, to: u64) -> PartitionedFile {
 
 impl DisplayAs for SnapshotScan {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt_as(t, f)
+        self.0.fmt_as(t, f)?;
+        match self.evolution() {
+            // Plans are compared by this text.
+            Some(evolution) if t == DisplayFormatType::Verbose => write!(f, ", older files: {evolution:?}"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! columns that a file does not have are filled. The file itself stays as it is.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -61,13 +61,16 @@ fn value(text: Option<&str>, stored: &Field, field: &Field) -> DfResult<ScalarVa
     ScalarValue::try_from_array(&value, 0)?.cast_to(field.data_type())
 }
 
-/// How the files of one snapshot are read.
-#[derive(Debug)]
-pub(super) struct Evolution {
-    /// The columns' names, by field id.
-    names: HashMap<i32, String>,
-    /// The value of each column in files that do not have it.
-    missing: HashMap<i32, (String, ScalarValue)>,
+/// How the files of one snapshot are read: its columns by field id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Evolution(BTreeMap<i32, Evolved>);
+
+/// A column of the table, as files of all ages have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Evolved {
+    pub(crate) name: String,
+    /// What it is in files that do not have it, of the table's type.
+    pub(crate) missing: ScalarValue,
 }
 
 impl Evolution {
@@ -76,12 +79,21 @@ impl Evolution {
         if snapshot.files.iter().all(|file| file.schema_id == snapshot.schema_id) {
             return None;
         }
-        let columns =
-            || schema.fields().iter().zip(sources).filter_map(|(field, source)| Some((source.id?, field, source)));
-        let names = columns().map(|(id, field, _)| (id, field.name().clone())).collect();
-        let missing =
-            columns().map(|(id, field, source)| (id, (field.name().clone(), source.initial.clone()))).collect();
-        Some(Arc::new(Self { names, missing }))
+        let column = |(field, source): (&Arc<Field>, &Source)| {
+            Some((source.id?, Evolved { name: field.name().clone(), missing: source.initial.clone() }))
+        };
+        Some(Arc::new(schema.fields().iter().zip(sources).filter_map(column).collect()))
+    }
+
+    /// The columns, by field id.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (i32, &Evolved)> {
+        self.0.iter().map(|(id, column)| (*id, column))
+    }
+}
+
+impl FromIterator<(i32, Evolved)> for Evolution {
+    fn from_iter<T: IntoIterator<Item = (i32, Evolved)>>(columns: T) -> Self {
+        Self(columns.into_iter().collect())
     }
 }
 
@@ -91,15 +103,15 @@ impl PhysicalExprAdapterFactory for Evolution {
         let field = |(index, field): (usize, &Arc<Field>)| {
             let id = field_id(field);
             found.extend(id);
-            match id.and_then(|id| self.names.get(&id)) {
-                Some(name) => field.as_ref().clone().with_name(name),
+            match id.and_then(|id| self.0.get(&id)) {
+                Some(column) => field.as_ref().clone().with_name(&column.name),
                 // No column is called so.
                 None => field.as_ref().clone().with_name(format!("\0{index}")),
             }
         };
         let renamed: Vec<_> = file.fields().iter().enumerate().map(field).collect();
-        let missing = self.missing.iter().filter(|(id, _)| !found.contains(id)).map(|(_, missing)| missing.clone());
-        let missing = missing.collect();
+        let missing = self.columns().filter(|(id, _)| !found.contains(id));
+        let missing = missing.map(|(_, column)| (column.name.clone(), column.missing.clone())).collect();
         Ok(Arc::new(Adapter {
             by_name: DefaultPhysicalExprAdapter::new(table, Arc::new(Schema::new(renamed))),
             missing,
@@ -154,12 +166,9 @@ mod tests {
         ]));
         // What is called b now was called a, and there was another b.
         let file = Arc::new(Schema::new(vec![field("b", DataType::Int32, 9), field("a", DataType::Int32, 1)]));
-        let names = [(1, "b"), (2, "a"), (3, "new")];
-        let value = |id: i32| if id == 3 { ScalarValue::Int32(Some(7)) } else { ScalarValue::Int32(None) };
-        let evolution = Evolution {
-            names: names.iter().map(|(id, name)| (*id, (*name).to_owned())).collect(),
-            missing: names.iter().map(|(id, name)| (*id, ((*name).to_owned(), value(*id)))).collect(),
-        };
+        let columns = [(1, "b", None), (2, "a", None), (3, "new", Some(7))];
+        let evolved = |name: &str, value| Evolved { name: name.to_owned(), missing: ScalarValue::Int32(value) };
+        let evolution: Evolution = columns.into_iter().map(|(id, name, value)| (id, evolved(name, value))).collect();
         let adapter = evolution.create(Arc::clone(&table), file).unwrap();
         let adapted = |name: &str| adapter.rewrite(col(name, &table).unwrap()).unwrap().to_string();
         assert_eq!(adapted("b"), "CAST(a@1 AS Int64)");

@@ -28,6 +28,7 @@ use super::{
     evolution::{self, Evolution},
     part::Extent,
     reader::{DataFileId, SmallFiles},
+    remote::with_evolution,
     statistics,
 };
 
@@ -70,7 +71,7 @@ impl SnapshotFiles {
             .iter()
             .map(|file| {
                 let statistics = Arc::new(statistics::of_file(file, &schema, &sources));
-                planned(dataset, file).with_statistics(statistics)
+                with_evolution(planned(dataset, file).with_statistics(statistics), evolution.as_ref())
             })
             .collect();
         let statistics = merge(&files, &schema)?;

@@ -12,9 +12,10 @@ mod remote;
 mod statistics;
 mod table;
 
+pub(crate) use evolution::{Evolution, Evolved};
 pub(crate) use files::SnapshotCache;
 pub use hot::CacheUse;
 pub(crate) use hot::{HotCache, HotSource};
 pub(crate) use positions::{FILE, PositionedTable, ROW};
-pub(crate) use remote::{RemoteFiles, data_file_id, is_data_file};
+pub(crate) use remote::{RemoteFiles, data_file_id, evolution, is_data_file, with_evolution};
 pub(crate) use table::SnapshotTable;

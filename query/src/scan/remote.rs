@@ -1,5 +1,7 @@
 //! Data files of a scan that another server planned.
 
+use std::sync::Arc;
+
 use datafusion::{
     datasource::{listing::PartitionedFile, physical_plan::parquet::CachedParquetFileReaderFactory},
     error::Result as DfResult,
@@ -8,7 +10,7 @@ use datafusion::{
 use skein_model::FileId;
 
 use super::{
-    SnapshotCache,
+    Evolution, SnapshotCache,
     reader::{DataFileId, Readers, SmallFiles},
 };
 
@@ -20,6 +22,20 @@ pub(crate) fn data_file_id(file: &PartitionedFile) -> Option<FileId> {
 /// Whether it is a data file of a dataset.
 pub(crate) fn is_data_file(file: &PartitionedFile) -> bool {
     data_file_id(file).is_some()
+}
+
+/// The file, with how files of its dataset are read when there are some from before the columns changed.
+pub(crate) fn with_evolution(file: PartitionedFile, evolution: Option<&Arc<Evolution>>) -> PartitionedFile {
+    match evolution {
+        // The scan has it, too, but as something that can't be asked what it is.
+        Some(evolution) => file.with_extension(Arc::clone(evolution)),
+        None => file,
+    }
+}
+
+/// What [`with_evolution`] gave to a file.
+pub(crate) fn evolution(file: &PartitionedFile) -> Option<&Arc<Evolution>> {
+    file.extension()
 }
 
 /// How such files are read: as those of this server's own scans, with the same caches.
