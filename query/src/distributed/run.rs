@@ -46,12 +46,11 @@ pub(crate) async fn open(statement: &Statement<'_>) -> Result<Option<Ready>> {
     let Some(cluster) = statement.engine.cluster() else { return Ok(None) };
     let workers: Vec<Url> = cluster.workers().into_iter().map(|worker| worker.url).collect();
     let least = statement.engine.config().distribute_min_bytes;
-    // With one there is nothing to divide.
-    if workers.len() < 2 || !planner::pays(statement.optimised, statement.distribution, least) {
+    if workers.is_empty() || !planner::pays(statement.optimised, statement.distribution, least) {
         return Ok(None);
     }
     let core = statement.core.distributed.core(statement.core, statement.engine, cluster);
-    let state = planning_state(statement, &core);
+    let state = planning_state(statement, &core, workers.len())?;
     let plan = match plan(statement, &core, &state).await {
         Ok(Some(plan)) => plan,
         Ok(None) => return Ok(None),
@@ -87,11 +86,13 @@ impl Ready {
     }
 }
 
-fn planning_state(statement: &Statement<'_>, core: &Core) -> SessionState {
+fn planning_state(statement: &Statement<'_>, core: &Core, workers: usize) -> Result<SessionState> {
     let mut state = core.state.clone();
+    // Stages of one task would all be put together, and run here.
+    state.config_mut().set_distributed_max_tasks_per_stage(workers.max(2))?;
     let bytes_per_task = if statement.distribution == Distribution::Always { 1 } else { BYTES_PER_TASK };
     state.config_mut().set_extension(Arc::new(Remote { bytes_per_task }));
-    state
+    Ok(state)
 }
 
 async fn plan(statement: &Statement<'_>, core: &Core, state: &SessionState) -> Result<Option<Arc<dyn ExecutionPlan>>> {

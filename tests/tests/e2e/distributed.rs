@@ -245,6 +245,24 @@ async fn workers_read_files_from_before_the_columns_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_worker_takes_the_work_of_its_coordinator() {
+    let mut cluster = Cluster::start(1).await;
+    let (mut one, mut many) = (cluster.coordinator.client().await, cluster.client().await);
+    one.update("set distributed = 'never'").await.unwrap();
+    fill(&mut one).await;
+    same_answers(&mut one, &mut many).await;
+    cluster.is_idle().await;
+    // Without it, its work is done here.
+    let gone = cluster.workers.pop().unwrap();
+    gone.running.shutdown();
+    gone.running.wait().await.unwrap();
+    cluster.wait_for(0).await;
+    let (sql, _) = QUERIES[1];
+    assert!(!plan_of(&mut many, sql).await.contains("Stage"));
+    assert_eq!(sorted(&mut many, sql).await, sorted(&mut one, sql).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_this_server_has_is_read_here() {
     let cluster = Cluster::start(2).await;
     let mut client = cluster.client().await;
