@@ -1,4 +1,4 @@
-//! The service that runs tasks: counted, and within the time that a statement may take.
+//! The service that runs tasks: counted, within the time that a statement may take, and telling how much has been read.
 
 use std::{
     convert::Infallible,
@@ -7,14 +7,17 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
-use skein_query::distributed::{TaskOptions, Worker, let_go};
-use tokio::{sync::Notify, time::Sleep};
+use skein_query::distributed::{Shares, TaskOptions, Worker, let_go};
+use tokio::{
+    sync::Notify,
+    time::{Interval, Sleep},
+};
 use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::util::BoxCloneSyncService;
 
@@ -27,6 +30,8 @@ use crate::{
 /// When a worker lets go of tasks that have ended: so long after one has, and so often.
 const LET_GO: Duration = Duration::from_millis(400);
 const LET_GO_TIMES: u32 = 3;
+/// How often a coordinator is told how much was read.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
 
 /// The tasks that run on this server.
 #[derive(Debug, Default)]
@@ -63,14 +68,16 @@ impl Drop for Task {
 pub struct WorkerRoutes {
     inner: BoxCloneSyncService<HttpRequest, HttpResponse, Infallible>,
     tasks: Arc<Tasks>,
+    shares: Shares,
     /// How long a statement may take on this server, whatever the coordinator allows.
     limit: Option<Duration>,
 }
 
 impl WorkerRoutes {
-    /// The service of `worker`, counting into `tasks`. `limit`: how long a call may take, whatever the coordinator allows.
-    pub fn new(worker: Worker, tasks: Arc<Tasks>, limit: Option<Duration>) -> Self {
-        Self { inner: BoxCloneSyncService::new(worker.into_worker_server()), tasks, limit }
+    /// The service of `worker`, which tells of the statements in `shares`, counting into `tasks`. `limit`: how long a call may take, whatever the
+    /// coordinator allows.
+    pub fn new((worker, shares): (Worker, Shares), tasks: Arc<Tasks>, limit: Option<Duration>) -> Self {
+        Self { inner: BoxCloneSyncService::new(worker.into_worker_server()), tasks, shares, limit }
     }
 }
 
@@ -101,22 +108,54 @@ impl tower::Service<HttpRequest> for WorkerRoutes {
     fn call(&mut self, request: HttpRequest) -> Self::Future {
         // A task is there for as long as its coordinator holds the call that brought it.
         let task = (request.uri().path() == Rpc::WorkerCoordinate.path()).then(|| self.tasks.begin());
-        let asked = TaskOptions::from_headers(request.headers()).and_then(|options| options.time);
+        let options = TaskOptions::from_headers(request.headers());
+        let asked = options.as_ref().and_then(|options| options.time);
         let limit = asked.map_or(self.limit, |asked| Some(self.limit.map_or(asked, |own| own.min(asked))));
+        let reports = options.filter(|_| task.is_some()).map(|options| Reports::new(options.query, &self.shares));
         let answer = self.inner.call(request);
         Box::pin(async move {
             let response = answer.await?;
             let time = limit.map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
-            Ok(response.map(|inner| Body::new(TaskBody { inner: Some(inner), time, _task: task })))
+            Ok(response.map(|inner| Body::new(TaskBody { inner: Some(inner), time, reports, _task: task })))
         })
     }
 }
 
-/// The rows of a task, until its time is over.
+/// Tells the coordinator of a statement, now and then, what is new.
+struct Reports {
+    query: String,
+    shares: Shares,
+    next: Interval,
+}
+
+impl Reports {
+    fn new(query: String, shares: &Shares) -> Self {
+        Self { query, shares: shares.clone(), next: tokio::time::interval(REPORT_EVERY) }
+    }
+
+    /// The next report, as a message of gRPC.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        loop {
+            ready!(self.next.poll_tick(cx));
+            let Some(report) = self.shares.report(&self.query) else { continue };
+            let Ok(length) = u32::try_from(report.len()) else { continue };
+            let mut message = BytesMut::with_capacity(5 + report.len());
+            // Not compressed.
+            message.put_u8(0);
+            message.put_u32(length);
+            message.put_slice(&report);
+            return Poll::Ready(message.freeze());
+        }
+    }
+}
+
+/// What a call answers, until its time is over.
 struct TaskBody {
     /// None once the time was over.
     inner: Option<Body>,
     time: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// In the call that brought the task.
+    reports: Option<Reports>,
     _task: Option<Task>,
 }
 
@@ -139,7 +178,11 @@ impl http_body::Body for TaskBody {
             let _ = late.add_header(&mut trailers);
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
-        Pin::new(inner).poll_frame(cx)
+        // Each frame of the service holds whole messages, so one more fits between any two.
+        match (Pin::new(inner).poll_frame(cx), &mut this.reports) {
+            (Poll::Pending, Some(reports)) => reports.poll(cx).map(|report| Some(Ok(Frame::data(report)))),
+            (frame, _) => frame,
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -164,7 +207,7 @@ mod tests {
         let never = Body::new(StreamBody::new(stream::pending::<Result<Frame<Bytes>, Status>>()));
         let limit = Duration::from_millis(5);
         let time = Some((limit, Box::pin(tokio::time::sleep(limit))));
-        let body = TaskBody { inner: Some(never), time, _task: Some(tasks.begin()) };
+        let body = TaskBody { inner: Some(never), time, reports: None, _task: Some(tasks.begin()) };
         assert_eq!(tasks.running(), 1);
         let collected = body.collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["grpc-status"], "4");

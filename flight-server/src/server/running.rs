@@ -7,7 +7,7 @@ use std::{
 };
 
 use skein_model::{Clock, SystemClock};
-use skein_query::distributed::{Cluster, Worker};
+use skein_query::distributed::{Cluster, Shares, Worker};
 use skein_storage::Buckets;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -109,7 +109,7 @@ impl Running {
         let http_stop = CancellationToken::new();
         let sweeps = tokio::spawn(sweeps(Arc::clone(&state)));
         tokio::spawn(upkeep::run(Arc::clone(&state), config.maintenance.clone(), stop.clone()));
-        let tidy = worker.map(|worker| tokio::spawn(tidy(worker, Arc::clone(&state.tasks))));
+        let tidy = worker.map(|(worker, _)| tokio::spawn(tidy(worker, Arc::clone(&state.tasks))));
         let http =
             http.map(|(listener, _)| tokio::spawn(http_port::serve(listener, Arc::clone(&state), http_stop.clone())));
         let (cut, traffic) = (CancellationToken::new(), drain::Traffic::default());
@@ -200,7 +200,7 @@ async fn leave(heartbeat: Heartbeat, state: &State, limit: Duration) {
 }
 
 /// What runs tasks, on a worker.
-fn worker(config: &Config, state: &State) -> Option<Worker> {
+fn worker(config: &Config, state: &State) -> Option<(Worker, Shares)> {
     let members = Arc::clone(&state.members) as Arc<dyn Cluster>;
     (config.server.role == Role::Worker).then(|| state.engine.worker(members, VERSION))
 }

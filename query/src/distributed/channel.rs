@@ -1,6 +1,12 @@
 //! Calls to workers: their failures are told apart, and who is lost gets no more work.
 
-use std::{error::Error as StdError, sync::Arc};
+use std::{
+    error::Error as StdError,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -16,17 +22,23 @@ use datafusion_distributed::{
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use http::HeaderMap;
 
-use super::{Cluster, Failure, Url, failure};
+use super::{Cluster, Failure, Url, failure, report};
 
 /// Opens calls to workers.
-pub(super) struct Channels(pub(super) Arc<dyn Cluster>);
+pub(super) struct Channels {
+    pub(super) cluster: Arc<dyn Cluster>,
+    /// Rows that the workers of the statement have read, as they tell its coordinator.
+    pub(super) read: Arc<AtomicU64>,
+}
 
 #[async_trait]
 impl ChannelResolver for Channels {
     async fn get_worker_client_for_url(&self, url: &Url) -> DfResult<Box<dyn WorkerChannel>> {
-        let to = Called { cluster: Arc::clone(&self.0), worker: url.clone() };
-        match self.0.channel(url).await {
-            Ok(channel) => Ok(Box::new(Watched { inner: create_worker_client(channel), to })),
+        let to = Called { cluster: Arc::clone(&self.cluster), worker: url.clone() };
+        match self.cluster.channel(url).await {
+            Ok(channel) => {
+                Ok(Box::new(Watched { inner: create_worker_client(channel), to, read: Arc::clone(&self.read) }))
+            }
             Err(error) => Err(to.failed(error.as_ref()).unwrap_or_else(|| to.lost(error.to_string()))),
         }
     }
@@ -65,6 +77,7 @@ impl Called {
 struct Watched {
     inner: Box<dyn WorkerChannel>,
     to: Called,
+    read: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -75,8 +88,13 @@ impl WorkerChannel for Watched {
         messages: BoxStream<'static, CoordinatorToWorkerMsg>,
     ) -> DfResult<BoxStream<'static, DfResult<WorkerToCoordinatorMsg>>> {
         let answers = self.inner.coordinator_channel(headers, messages).await.map_err(|error| self.to.error(error))?;
-        let to = self.to.clone();
-        Ok(answers.map_err(move |error| to.error(error)).boxed())
+        let (to, read) = (self.to.clone(), Arc::clone(&self.read));
+        let others = move |answer: DfResult<WorkerToCoordinatorMsg>| {
+            let rows = answer.as_ref().ok().and_then(report::rows_in);
+            read.fetch_add(rows.unwrap_or(0), Ordering::Relaxed);
+            std::future::ready(rows.is_none().then_some(answer))
+        };
+        Ok(answers.filter_map(others).map_err(move |error| to.error(error)).boxed())
     }
 
     async fn execute_task(

@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
+use arrow::array::RecordBatch;
 use datafusion::{
     common::{
         Statistics,
@@ -29,7 +30,7 @@ use datafusion_distributed::{
 };
 use futures::TryStreamExt;
 
-use super::{failure, session::Remote, stays_here};
+use super::{failure, report::Share, session::Remote, stays_here};
 use crate::scan::{Evolution, evolution, is_data_file};
 
 /// A scan of data files.
@@ -178,7 +179,9 @@ impl ExecutionPlan for SnapshotScan {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
-        let rows = self.0.execute(partition, context)?.map_err(failure::portable);
+        let share = context.session_config().get_extension::<Share>();
+        let has_read = move |batch: &RecordBatch| share.iter().for_each(|share| share.has_read(batch.num_rows()));
+        let rows = self.0.execute(partition, context)?.map_err(failure::portable).inspect_ok(has_read);
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 

@@ -10,6 +10,7 @@ mod codec;
 mod failure;
 mod leaf;
 mod planner;
+mod report;
 mod run;
 mod session;
 mod task;
@@ -23,6 +24,7 @@ use futures::future::BoxFuture;
 use skein_model::ErrorKind;
 
 pub use datafusion_distributed::{Worker, grpc::BoxCloneSyncChannel as Channel};
+pub use report::Shares;
 pub use task::{TASK_HEADER, TaskOptions};
 pub use url::Url;
 pub use worker::let_go;

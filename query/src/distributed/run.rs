@@ -11,7 +11,9 @@ use datafusion::{
 use datafusion_distributed::{DistributedExec, DistributedExt, display_plan_ascii};
 use futures::TryStreamExt;
 
-use super::{Cluster, Distribution, TaskOptions, Url, lost_worker, planner, session::Chosen, session::Remote};
+use super::{
+    Cluster, Distribution, TaskOptions, Url, channel::Channels, lost_worker, planner, session::Chosen, session::Remote,
+};
 use crate::{
     Engine, Result,
     engine::runtime_within,
@@ -62,6 +64,10 @@ pub(crate) async fn open(statement: &Statement<'_>) -> Result<Option<Ready>> {
     };
     let mut config = state.config().clone();
     config.set_distributed_worker_resolver(Chosen(workers));
+    config.set_distributed_channel_resolver(Channels {
+        cluster: Arc::clone(cluster),
+        read: Arc::clone(statement.run.read_elsewhere()),
+    });
     config.set_distributed_passthrough_headers(task_options(statement).to_headers())?;
     let runtime = runtime_within(state.runtime_env(), statement.run.memory());
     let task = Arc::new(TaskContext::from(&state).with_session_config(config).with_runtime(runtime));

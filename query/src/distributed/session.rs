@@ -61,7 +61,8 @@ pub(super) fn restrict(config: &mut SessionConfig) {
 /// What both sides need: how scans are written and read, and how workers are reached.
 pub(super) fn attach(config: &mut SessionConfig, engine: &Engine, cluster: &Arc<dyn Cluster>) {
     config.set_distributed_user_codec(SnapshotCodec(engine.remote_files()));
-    config.set_distributed_channel_resolver(Channels(Arc::clone(cluster)));
+    // Workers ask each other for rows; what they have read they tell the coordinator, which counts for each statement.
+    config.set_distributed_channel_resolver(Channels { cluster: Arc::clone(cluster), read: Arc::default() });
 }
 
 /// The workers that are alive at the moment of asking.

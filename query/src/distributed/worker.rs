@@ -1,9 +1,6 @@
 //! The worker's side: tasks run with this server's engine, within the bounds of their statement and of this server.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak},
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::{
@@ -17,20 +14,18 @@ use datafusion_distributed::{
 };
 use futures::{StreamExt, stream};
 use http::HeaderMap;
-use parking_lot::Mutex;
 
-use super::{Cluster, TaskOptions, Url, session, stays_here};
-use crate::{
-    Engine,
-    engine::{Budget, runtime_within},
-};
+use super::{Cluster, Shares, TaskOptions, Url, session, stays_here};
+use crate::{Engine, engine::runtime_within};
 
-/// The service that runs tasks with `engine` and reaches other workers through `cluster`.
-pub(crate) fn worker(engine: Engine, cluster: Arc<dyn Cluster>, version: &'static str) -> Worker {
+/// The service that runs tasks with `engine` and reaches other workers through `cluster`, and the statements that it has tasks of.
+pub(crate) fn worker(engine: Engine, cluster: Arc<dyn Cluster>, version: &'static str) -> (Worker, Shares) {
     let runtime = Arc::clone(engine.template().runtime_env());
-    Worker::from_session_builder(Sessions { engine, cluster, memory: Mutex::default() })
+    let shares = Shares::default();
+    let worker = Worker::from_session_builder(Sessions { engine, cluster, shares: shares.clone() })
         .with_runtime_env(runtime)
-        .with_version(version)
+        .with_version(version);
+    (worker, shares)
 }
 
 /// Lets go of tasks that have ended. The worker's cache does that only when it is used the next time, and until then their plans keep their memory:
@@ -54,21 +49,7 @@ pub async fn let_go(worker: &Worker) {
 struct Sessions {
     engine: Engine,
     cluster: Arc<dyn Cluster>,
-    /// The tasks of one statement share its memory.
-    memory: Mutex<HashMap<String, Weak<Budget>>>,
-}
-
-impl Sessions {
-    fn memory_of(&self, options: &TaskOptions) -> Arc<Budget> {
-        let mut memory = self.memory.lock();
-        if let Some(budget) = memory.get(&options.query).and_then(Weak::upgrade) {
-            return budget;
-        }
-        memory.retain(|_, budget| budget.strong_count() > 0);
-        let budget = self.engine.budgets().of_statement(&options.user, Some(options.memory));
-        memory.insert(options.query.clone(), Arc::downgrade(&budget));
-        budget
-    }
+    shares: Shares,
 }
 
 /// This server's settings with those of the statement's session, around what the task brings.
@@ -97,7 +78,9 @@ impl WorkerSessionBuilder for Sessions {
         // Calls from worker to worker carry them on.
         config.set_distributed_passthrough_headers(options.to_headers())?;
         let template = self.engine.template();
-        let runtime = runtime_within(template.runtime_env(), self.memory_of(&options));
+        let share = self.shares.of(&options, &self.engine);
+        let runtime = runtime_within(template.runtime_env(), Arc::clone(&share.memory));
+        config.set_extension(share);
         Ok(SessionStateBuilder::from(template.clone()).with_config(config).with_runtime_env(runtime).build())
     }
 }

@@ -28,7 +28,7 @@ use self::{
 use crate::{
     EngineConfig, Error, QueryInfo, Result, Session, SessionInfo,
     compact::Compactions,
-    distributed::{self, Cluster, Worker, WorkerInfo},
+    distributed::{self, Cluster, Shares, Worker, WorkerInfo},
     registry::Registry,
     rules,
     scan::{CacheUse, HotCache, RemoteFiles, SnapshotCache, SnapshotTable},
@@ -104,8 +104,8 @@ impl Engine {
         let _ = self.0.cluster.set(cluster);
     }
 
-    /// The service that runs tasks of other servers' statements. `cluster` is how it reaches other workers.
-    pub fn worker(&self, cluster: Arc<dyn Cluster>, version: &'static str) -> Worker {
+    /// The service that runs tasks of other servers' statements, and what it has to tell them. `cluster` is how it reaches other workers.
+    pub fn worker(&self, cluster: Arc<dyn Cluster>, version: &'static str) -> (Worker, Shares) {
         distributed::worker(self.clone(), cluster, version)
     }
 

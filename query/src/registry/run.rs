@@ -38,6 +38,8 @@ pub(super) struct Live {
     running: OnceLock<Duration>,
     rows: AtomicU64,
     bytes: AtomicU64,
+    /// Rows that scans on other servers have read.
+    read_elsewhere: Arc<AtomicU64>,
     bounds: Bounds,
     stop: CancellationToken,
 }
@@ -54,6 +56,7 @@ impl Live {
             running: OnceLock::new(),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            read_elsewhere: Arc::default(),
             bounds,
             stop: CancellationToken::new(),
         }
@@ -115,6 +118,11 @@ impl Run {
     pub(crate) fn add(&self, rows: u64, bytes: u64) {
         self.live.rows.fetch_add(rows, Ordering::Relaxed);
         self.live.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts the rows that scans on other servers have read for it.
+    pub(crate) fn read_elsewhere(&self) -> &Arc<AtomicU64> {
+        &self.live.read_elsewhere
     }
 
     /// It came to its end.

@@ -74,7 +74,7 @@ impl QueryStream {
 
     /// How far it is; `None` when it has ended. Stays good while the stream is read elsewhere.
     pub fn progress(&self) -> Option<Progress> {
-        self.work.as_ref().map(|work| Progress::of(&work.plan))
+        self.work.as_ref().map(|work| Progress::of(&work.plan, self.run.read_elsewhere()))
     }
 
     fn item(&mut self, next: std::thread::Result<Option<DfResult<RecordBatch>>>) -> Option<Result<RecordBatch>> {

@@ -5,13 +5,11 @@ use std::{path::Path, process::Command, time::Duration};
 use tonic::{Code, transport::Endpoint};
 
 use crate::{
-    distributed::{QUERIES, fill, plan_of, sorted},
+    distributed::{ENDLESS, QUERIES, fill, plan_of, sorted},
     support::{Client, process::Process},
 };
 
 const SECRET: (&str, &str) = ("SKEIN__CLUSTER__SECRET", "a secret of all servers of a cluster");
-const ENDLESS: &str = "select a.id, b.id, c.id from lines a join lines b on a.part = b.part join lines c on b.part = c.part \
-                       order by a.id + b.id + c.id";
 
 /// Ends the process, however the test ends.
 struct Server(Process);

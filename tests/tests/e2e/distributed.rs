@@ -7,7 +7,7 @@ use skein_flight_server::config::{Config, Role, Sources};
 use tonic::Code;
 
 use crate::{
-    support::{Client, TestServer},
+    support::{Client, TestServer, statement},
     tls::Authority,
 };
 
@@ -157,6 +157,10 @@ pub const QUERIES: &[(&str, bool)] = &[
     ("select * from orders where id < 0 order by total", false),
 ];
 
+/// One that nobody waits for.
+pub const ENDLESS: &str = "select a.id, b.id, c.id from lines a join lines b on a.part = b.part join lines c on b.part = c.part \
+                           order by a.id + b.id + c.id";
+
 pub async fn sorted(client: &mut Client, sql: &str) -> Vec<String> {
     let rows = client.rows(sql).await.unwrap_or_else(|status| panic!("{sql}: {status}"));
     let mut rows: Vec<_> = rows.lines().map(str::to_owned).collect();
@@ -263,6 +267,44 @@ async fn one_worker_takes_the_work_of_its_coordinator() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_polled_query_tells_how_much_its_workers_have_read() {
+    let cluster = Cluster::start(2).await;
+    let mut client = cluster.client().await;
+    fill(&mut client).await;
+    let mut answer = client.poll(statement(ENDLESS)).await.unwrap();
+    let mut last = 0.0;
+    // What is joined from is read whole before there are rows to sort, and that is one of three scans at least.
+    for _ in 0..60 {
+        let progress = answer.progress.expect("scans of datasets are foreseen");
+        assert!((last..=1.0).contains(&progress), "{progress} after {last}");
+        last = progress;
+        if last > 0.33 {
+            break;
+        }
+        answer = client.poll(answer.flight_descriptor.take().expect("it takes long")).await.unwrap();
+    }
+    assert!(last > 0.33, "{last}");
+    let sql = "select query_id from system.queries where state = 'running' and sql like 'select a.id%'";
+    let id = client.rows(sql).await.unwrap();
+    client.action("query.cancel", &serde_json::json!({"query_id": id})).await.unwrap();
+    cluster.is_idle().await;
+
+    // One that comes to its end.
+    let sql = "select count(*) as n from lines a join lines b on a.part = b.part and a.id <> b.id";
+    let mut answer = client.poll(statement(sql)).await.unwrap();
+    let mut last = 0.0;
+    while let Some(again) = answer.flight_descriptor.take() {
+        let progress = answer.progress.expect("scans of datasets are foreseen");
+        assert!((last..=1.0).contains(&progress), "{progress} after {last}");
+        last = progress;
+        answer = client.poll(again).await.unwrap();
+    }
+    let ticket = answer.info.unwrap().endpoint[0].ticket.clone().unwrap();
+    assert_eq!(crate::support::table(&client.read(ticket).await.unwrap()), "17970000");
+    cluster.is_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_this_server_has_is_read_here() {
     let cluster = Cluster::start(2).await;
     let mut client = cluster.client().await;
@@ -308,11 +350,9 @@ async fn a_stream_that_is_dropped_ends_the_work_on_workers() {
     let cluster = Cluster::start(2).await;
     let mut client = cluster.client().await;
     fill(&mut client).await;
-    let endless = "select a.id, b.id, c.id from lines a join lines b on a.part = b.part join lines c on b.part = c.part \
-                   order by a.id + b.id + c.id";
-    assert!(plan_of(&mut client, endless).await.contains("Stage"));
+    assert!(plan_of(&mut client, ENDLESS).await.contains("Stage"));
 
-    let info = client.plan(endless).await.unwrap();
+    let info = client.plan(ENDLESS).await.unwrap();
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let mut other = client.clone();
     let reading = tokio::spawn(async move { other.read(ticket).await.map(drop) });
@@ -332,7 +372,7 @@ async fn a_stream_that_is_dropped_ends_the_work_on_workers() {
     // Cancelled by its id, from another connection.
     let reading = tokio::spawn({
         let mut other = client.clone();
-        async move { other.query(endless).await.map(drop) }
+        async move { other.query(ENDLESS).await.map(drop) }
     });
     running().await;
     let mut other = cluster.coordinator.client().await;
@@ -346,7 +386,7 @@ async fn a_stream_that_is_dropped_ends_the_work_on_workers() {
 
     // By its own time limit.
     client.update("set statement_timeout = '1s'").await.unwrap();
-    assert_eq!(client.query(endless).await.unwrap_err().code(), Code::DeadlineExceeded);
+    assert_eq!(client.query(ENDLESS).await.unwrap_err().code(), Code::DeadlineExceeded);
     cluster.is_idle().await;
 }
 
