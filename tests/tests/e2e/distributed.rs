@@ -369,6 +369,16 @@ async fn a_stream_that_is_dropped_ends_the_work_on_workers() {
     reading.abort();
     cluster.is_idle().await;
 
+    // After some of the rows.
+    let unsorted = client.plan("select a.id, b.note from lines a join lines b on a.part = b.part").await.unwrap();
+    let mut stream = client.stream(unsorted.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    for _ in 0..3 {
+        assert!(stream.next().await.unwrap().unwrap().num_rows() > 0);
+    }
+    running().await;
+    drop(stream);
+    cluster.is_idle().await;
+
     // Cancelled by its id, from another connection.
     let reading = tokio::spawn({
         let mut other = client.clone();
