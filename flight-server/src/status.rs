@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use http::{HeaderMap, HeaderValue};
 use skein_model::{ErrorKind, Kind};
 use tonic::{Code, Status};
 use ulid::Ulid;
@@ -75,6 +76,17 @@ pub fn panicked(payload: &(dyn std::any::Any + Send)) -> Status {
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a message".to_owned());
     internal(&format!("panic: {text}"))
+}
+
+/// The trailers that end a stream with `status`.
+pub fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if status.add_header(&mut trailers).is_err() {
+        // The message could not be written as a header value; the code alone always can.
+        trailers.clear();
+        trailers.insert("grpc-status", HeaderValue::from(i32::from(status.code())));
+    }
+    trailers
 }
 
 /// An error and its sources on one line, without repeating what a source's parent says already.

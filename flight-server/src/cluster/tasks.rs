@@ -1,7 +1,6 @@
 //! The service that runs tasks: counted, within the time that a statement may take, and telling how much has been read.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::{
         Arc,
@@ -19,11 +18,11 @@ use tokio::{
     time::{Interval, Sleep},
 };
 use tonic::{Code, Status, body::Body, server::NamedService};
-use tower::util::BoxCloneSyncService;
+use tower::Layer as _;
 
 use crate::{
     auth::Rpc,
-    layers::{HttpRequest, HttpResponse, ResponseFuture},
+    layers::{Around, HttpRequest, Inner, Layer, ResponseFuture},
     status,
 };
 
@@ -63,22 +62,14 @@ impl Drop for Task {
     }
 }
 
-/// The worker service.
-#[derive(Clone)]
-pub struct WorkerRoutes {
-    inner: BoxCloneSyncService<HttpRequest, HttpResponse, Infallible>,
+/// The service of `worker`, which tells of the statements in `shares`, counting into `tasks`. `limit`: how long a call may take, whatever the
+/// coordinator allows.
+pub fn routes(
+    (worker, shares): (Worker, Shares),
     tasks: Arc<Tasks>,
-    shares: Shares,
-    /// How long a statement may take on this server, whatever the coordinator allows.
     limit: Option<Duration>,
-}
-
-impl WorkerRoutes {
-    /// The service of `worker`, which tells of the statements in `shares`, counting into `tasks`. `limit`: how long a call may take, whatever the
-    /// coordinator allows.
-    pub fn new((worker, shares): (Worker, Shares), tasks: Arc<Tasks>, limit: Option<Duration>) -> Self {
-        Self { inner: BoxCloneSyncService::new(worker.into_worker_server()), tasks, shares, limit }
-    }
+) -> impl Inner + NamedService + Sync {
+    Layer(Watch { tasks, shares, limit }).layer(worker.into_worker_server())
 }
 
 /// Has the worker let go of what has ended, for ever.
@@ -92,29 +83,25 @@ pub async fn tidy(worker: Worker, tasks: Arc<Tasks>) {
     }
 }
 
-impl NamedService for WorkerRoutes {
-    const NAME: &'static str = "worker.WorkerService";
+/// What is done around the calls of coordinators and workers.
+#[derive(Debug, Clone)]
+struct Watch {
+    tasks: Arc<Tasks>,
+    shares: Shares,
+    /// How long a statement may take on this server, whatever the coordinator allows.
+    limit: Option<Duration>,
 }
 
-impl tower::Service<HttpRequest> for WorkerRoutes {
-    type Response = HttpResponse;
-    type Error = Infallible;
-    type Future = ResponseFuture;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: HttpRequest) -> Self::Future {
+impl Around for Watch {
+    fn answer<S: Inner>(&self, mut inner: S, request: HttpRequest) -> ResponseFuture {
         // A task is there for as long as its coordinator holds the call that brought it.
         let task = (request.uri().path() == Rpc::WorkerCoordinate.path()).then(|| self.tasks.begin());
         let options = TaskOptions::from_headers(request.headers());
         let asked = options.as_ref().and_then(|options| options.time);
         let limit = asked.map_or(self.limit, |asked| Some(self.limit.map_or(asked, |own| own.min(asked))));
         let reports = options.filter(|_| task.is_some()).map(|options| Reports::new(options.query, &self.shares));
-        let answer = self.inner.call(request);
         Box::pin(async move {
-            let response = answer.await?;
+            let response = inner.call(request).await?;
             let time = limit.map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
             Ok(response.map(|inner| Body::new(TaskBody { inner: Some(inner), time, reports, _task: task })))
         })
@@ -174,9 +161,7 @@ impl http_body::Body for TaskBody {
             this.inner = None;
             let late =
                 status::new(Code::DeadlineExceeded, format!("a task of the statement was ended after {limit} s"));
-            let mut trailers = http::HeaderMap::new();
-            let _ = late.add_header(&mut trailers);
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            return Poll::Ready(Some(Ok(Frame::trailers(status::trailers(&late)))));
         }
         // Each frame of the service holds whole messages, so one more fits between any two.
         match (Pin::new(inner).poll_frame(cx), &mut this.reports) {

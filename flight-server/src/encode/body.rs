@@ -10,7 +10,6 @@ use std::{
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -19,6 +18,7 @@ use super::{
     EncodeOptions,
     producer::{Item, Producer},
 };
+use crate::status;
 
 /// A result up to this size leaves in one piece if it is there soon: its schema, its rows and its status then reach the client in one
 /// write and wake it up once.
@@ -116,7 +116,7 @@ impl http_body::Body for FlightBody {
                 Item::Message(chunks) => this.chunks = chunks.into_iter(),
                 Item::End(status) => {
                     this.rest = Rest::Nothing;
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers(&status)))));
+                    return Poll::Ready(Some(Ok(Frame::trailers(status::trailers(&status)))));
                 }
             }
         }
@@ -125,14 +125,4 @@ impl http_body::Body for FlightBody {
     fn is_end_stream(&self) -> bool {
         self.chunks.as_slice().is_empty() && matches!(self.rest, Rest::Nothing)
     }
-}
-
-fn trailers(status: &Status) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    if status.add_header(&mut trailers).is_err() {
-        // The message could not be written as a header value; the code alone always can.
-        trailers.clear();
-        trailers.insert("grpc-status", HeaderValue::from(i32::from(status.code())));
-    }
-    trailers
 }

@@ -5,6 +5,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use tonic::server::NamedService;
+
 use super::{HttpRequest, HttpResponse, Inner, ResponseFuture};
 
 /// What a layer does with a request.
@@ -30,6 +32,10 @@ impl<S, A: Around> tower::Layer<S> for Layer<A> {
 pub struct Service<S, A> {
     inner: S,
     around: A,
+}
+
+impl<S: NamedService, A> NamedService for Service<S, A> {
+    const NAME: &'static str = S::NAME;
 }
 
 impl<S: Inner, A: Around> tower::Service<HttpRequest> for Service<S, A> {

@@ -47,7 +47,7 @@ impl http_body::Body for GuardedBody {
             Ok(frame) => frame,
             Err(payload) => {
                 self.inner = None;
-                Poll::Ready(Some(Ok(Frame::trailers(trailers(&status::panicked(&*payload))))))
+                Poll::Ready(Some(Ok(Frame::trailers(status::trailers(&status::panicked(&*payload))))))
             }
         }
     }
@@ -59,14 +59,6 @@ impl http_body::Body for GuardedBody {
     fn size_hint(&self) -> SizeHint {
         self.inner.as_ref().map(Body::size_hint).unwrap_or_default()
     }
-}
-
-/// The trailers that end a stream with `status`.
-fn trailers(status: &Status) -> http::HeaderMap {
-    let mut map = http::HeaderMap::new();
-    // Only a message that cannot be a header value fails here, and ours is percent-encoded.
-    let _ = status.add_header(&mut map);
-    map
 }
 
 #[cfg(test)]

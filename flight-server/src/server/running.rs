@@ -16,7 +16,7 @@ use tonic_health::server::HealthReporter;
 
 use super::{ServeError, State, connection, drain, http_port, reflection, state, upkeep};
 use crate::{
-    cluster::{Heartbeat, VERSION, WorkerRoutes, tidy},
+    cluster::{self, Heartbeat, VERSION, tidy},
     config::{Config, Role},
     layers,
     rpc::FlightRoutes,
@@ -88,7 +88,7 @@ impl Running {
             builder = builder.tls_config(tls)?;
         }
         let worker = worker(&config, &state);
-        let routes = |worker| WorkerRoutes::new(worker, Arc::clone(&state.tasks), config.query.statement_timeout);
+        let routes = |worker| cluster::routes(worker, Arc::clone(&state.tasks), config.query.statement_timeout);
         let routes = worker.clone().map(routes);
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(FLIGHT_SERVICE, tonic_health::ServingStatus::Serving).await;
