@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -101,6 +102,27 @@ def finishes_or_says_why() -> Iterator[None]:
         assert re.search(r"query\.memory|memory_limit", str(error)), error
 
 
+@contextmanager
+def spilling(server: Server) -> Iterator[None]:
+    """At some moment meanwhile, rows are on the disk: half as much as the pool holds, or more."""
+    most, ended = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not ended.wait(0.02):
+            value = re.search(r"^skein_query_spilled_bytes (\S+)$", server.http("/metrics"), re.M)
+            most = max(most, int(float(value[1])) if value else 0)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+    assert most > POOL // 2, f"{most // MIB} MiB were spilled"
+
+
 def sorted_rows(server: Server) -> int:
     """How many rows a sort of the table gives; each is looked at."""
     expected = 0
@@ -114,12 +136,12 @@ def sorted_rows(server: Server) -> int:
 
 
 def test_a_sort_is_streamed_whole_and_in_order(small: Server) -> None:
-    with finishes_or_says_why():
+    with spilling(small), finishes_or_says_why():
         assert sorted_rows(small) == ROWS
 
 
 def test_a_join_of_large_sides(small: Server) -> None:
-    with finishes_or_says_why():
+    with spilling(small), finishes_or_says_why():
         row = only_row(
             small, "SELECT count(*) AS n, sum(length(a.pad) + length(b.pad)) AS bytes FROM big a JOIN big b ON a.id = b.k + 1"
         )
@@ -127,7 +149,7 @@ def test_a_join_of_large_sides(small: Server) -> None:
 
 
 def test_a_join_is_written_to_a_table(small: Server) -> None:
-    with finishes_or_says_why():
+    with spilling(small), finishes_or_says_why():
         sql(small, "CREATE TABLE joined AS SELECT a.id, a.pad AS x, b.pad AS y FROM big a JOIN big b ON a.id = b.k + 1")
         assert only_row(small, "SELECT count(*) AS n, min(length(x) + length(y)) AS least FROM joined") == {"n": ROWS, "least": 2 * PAD}
     # All of it or nothing.
