@@ -11,6 +11,9 @@ use arrow_flight::{
 use bytes::Bytes;
 use prost::Message as _;
 
+/// A scan that a coordinator sends to a worker.
+pub use skein_query::fuzz::{scan, scan_example};
+
 use crate::{
     actions::{SessionOptions, unpack},
     rpc::{Decoded, Decoder},

@@ -9,7 +9,7 @@ use skein_proto::{IngestFile, PreparedPayload, PutMetadata, TicketKey, TicketPay
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("ticket", ticket),
     ("prepared", prepared),
     ("action", action),
@@ -22,6 +22,7 @@ pub const TARGETS: [Target; 12] = [
     ("outcome", outcome),
     ("deletes", deletes),
     ("substrait", substrait),
+    ("scan", scan),
 ];
 
 const NOW: u64 = 1_700_000_000_000;
@@ -132,4 +133,9 @@ pub fn deletes(bytes: &[u8]) {
 /// A Substrait plan.
 pub fn substrait(bytes: &[u8]) {
     skein_flight_sql::fuzz::substrait(bytes);
+}
+
+/// A scan that a coordinator sends to a worker.
+pub fn scan(bytes: &[u8]) {
+    let _is_one = skein_flight_server::fuzz::scan(bytes);
 }

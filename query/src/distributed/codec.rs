@@ -1,6 +1,9 @@
 //! A scan of data files as bytes: DataFusion's encoding of a Parquet scan, and beside it what that one leaves out.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use datafusion::{
     common::Statistics,
@@ -118,8 +121,12 @@ impl PhysicalExtensionCodec for SnapshotCodec {
         if scan.version != VERSION {
             return Err(stays_here(format!("a scan is of version {}, and this server knows {VERSION}", scan.version)));
         }
-        let plan = PhysicalPlanNode::try_decode(&scan.plan)?;
-        let plan = plan.try_into_physical_plan(ctx, &DefaultPhysicalExtensionCodec {})?;
+        // DataFusion's reader unwraps some of what it reads.
+        let plan = catch_unwind(AssertUnwindSafe(|| {
+            let plan = PhysicalPlanNode::try_decode(&scan.plan)?;
+            plan.try_into_physical_plan(ctx, &DefaultPhysicalExtensionCodec {})
+        }));
+        let plan = plan.unwrap_or_else(|_| Err(stays_here("a scan is damaged")))?;
         let source = plan.downcast_ref::<DataSourceExec>().map(DataSourceExec::data_source);
         let files = source.and_then(|source| source.downcast_ref::<FileScanConfig>());
         let files = files.ok_or_else(|| stays_here("a scan holds something else"))?;
@@ -278,6 +285,61 @@ fn read_selection(selection: &Selection) -> DfResult<ParquetAccessPlan> {
         Ok(RowGroupAccess::Selection(RowSelection::from(selectors)))
     };
     Ok(ParquetAccessPlan::new(selection.groups.iter().map(group).collect::<DfResult<_>>()?))
+}
+
+/// What the fuzz targets call.
+pub(crate) mod fuzz {
+    use std::sync::LazyLock;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::{
+        datasource::listing::PartitionedFile,
+        execution::{memory_pool::UnboundedMemoryPool, object_store::ObjectStoreUrl},
+        logical_expr::Operator,
+        physical_expr::expressions::{binary, col, lit},
+        prelude::SessionContext,
+    };
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::scan::{HotCache, SnapshotCache};
+
+    const BUCKET: &str = "skein-bucket://main/";
+
+    /// A codec of a server without data.
+    fn codec() -> SnapshotCodec {
+        let hot = HotCache::new(0, Arc::new(UnboundedMemoryPool::default()));
+        SnapshotCodec(RemoteFiles::new(&SnapshotCache::new(hot)))
+    }
+
+    /// Whether these bytes are a scan.
+    pub(crate) fn scan(bytes: &[u8]) -> bool {
+        static CONTEXT: LazyLock<DfResult<Arc<TaskContext>>> = LazyLock::new(|| {
+            let context = SessionContext::new();
+            let bucket = ObjectStoreUrl::parse(BUCKET)?;
+            context.register_object_store(bucket.as_ref(), Arc::new(InMemory::new()));
+            Ok(context.task_ctx())
+        });
+        CONTEXT.as_ref().is_ok_and(|context| codec().try_decode(bytes, &[], context).is_ok())
+    }
+
+    /// A scan as bytes: of a file with deleted rows, with a filter and a limit.
+    pub(crate) fn example() -> DfResult<Vec<u8>> {
+        let columns = vec![Field::new("a", DataType::Int64, true), Field::new("s", DataType::Utf8View, true)];
+        let schema = Arc::new(Schema::new(columns));
+        let wanted = binary(col("a", &schema)?, Operator::Gt, lit(5_i64), &schema)?;
+        let source = ParquetSource::new(Arc::clone(&schema)).with_predicate(wanted);
+        let id: FileId = "01JC0000000000000000000001".parse().map_err(|_| stays_here("the example has no id"))?;
+        let path = format!("tables/01JC0000000000000000000010/data/{id}.parquet");
+        let rows = RowSelection::from(vec![RowSelector::skip(3), RowSelector::select(7)]);
+        let live = ParquetAccessPlan::new(vec![RowGroupAccess::Selection(rows), RowGroupAccess::Scan]);
+        let file = codec().0.file(PartitionedFile::new(path, 1000), id).with_extension(live);
+        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::parse(BUCKET)?, Arc::new(source))
+            .with_file_group(FileGroup::new(vec![file]))
+            .with_limit(Some(5))
+            .build();
+        Ok(write(&scan)?.encode_to_vec())
+    }
 }
 
 #[cfg(test)]

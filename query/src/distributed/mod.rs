@@ -29,6 +29,7 @@ pub use task::{TASK_HEADER, TaskOptions};
 pub use url::Url;
 pub use worker::let_go;
 
+pub(crate) use codec::fuzz;
 pub(crate) use failure::{carried_kind, lost_worker};
 pub(crate) use run::{Statement, open};
 pub(crate) use session::{Distributed, Remote};

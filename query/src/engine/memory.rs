@@ -277,10 +277,15 @@ impl MemoryPool for Budget {
             return Ok(());
         }
         if !self.own.try_grow(reservation.consumer(), additional) {
+            let bound = if self.used().saturating_add(additional) > self.limit {
+                "that is beyond what one statement may have"
+            } else {
+                "that is beyond its share of what the statement may have, which is divided among its operators"
+            };
             return Err(self.refuse(
                 reservation,
                 additional,
-                "that is beyond what one statement may have",
+                bound,
                 "Read or sort less at once, SET memory_limit higher, or have query.memory_per_statement raised",
             ));
         }

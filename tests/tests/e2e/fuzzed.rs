@@ -110,6 +110,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("deletes", "vector", golden("deletes.bin")),
         ("checkpoint", "deletes", golden("log_checkpoint_deletes.json")),
         ("substrait", "read", read_plan("t", "a").encode_to_vec()),
+        ("scan", "filtered", skein_flight_server::fuzz::scan_example()),
     ]
 }
 
@@ -148,6 +149,7 @@ fn what_is_right_is_read_to_its_end() {
             "log" => skein_catalog::fuzz::log(&bytes) == bytes.split(|byte| *byte == b'\n').count() as u64,
             "checkpoint" => skein_catalog::fuzz::checkpoint(&bytes),
             "outcome" => skein_catalog::fuzz::outcome(&bytes),
+            "scan" => skein_flight_server::fuzz::scan(&bytes),
             _ => continue,
         };
         assert!(is_read, "{target}/{name}");
