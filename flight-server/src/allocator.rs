@@ -2,7 +2,7 @@
 //!
 //! Left to itself, glibc raises the size from which it maps a block on its own to 32 MiB as soon as a large block has been freed. Batches of text live in
 //! blocks of 2 MiB (the largest that arrow makes for views), which then lie between small ones in its heaps: a sort that may take 200 MiB leaves a process
-//! of 1 GiB. None of this costs measurable time (TPC-H: the same).
+//! of 1 GiB. The price is new pages for each large block: rows of a Parquet file in a local bucket come a fifth slower (1.0 GB/s instead of 1.3).
 
 use std::time::Duration;
 
