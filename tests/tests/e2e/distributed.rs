@@ -7,85 +7,12 @@ use skein_flight_server::config::{Config, Role, Sources};
 use tonic::Code;
 
 use crate::{
-    support::{Client, TestServer, statement},
+    support::{
+        Client, TestServer, statement,
+        workers::{Cluster, SECRET, secret},
+    },
     tls::Authority,
 };
-
-/// A secret that the servers of a cluster share.
-fn secret(config: &mut Config, text: &str) {
-    let text = format!("[cluster]\nsecret = \"{text}\"");
-    config.cluster.secret = Config::load(&Sources::default().with_text("test", &text)).unwrap().config.cluster.secret;
-}
-
-const SECRET: &str = "a secret of all servers of a cluster";
-
-struct Cluster {
-    coordinator: TestServer,
-    workers: Vec<TestServer>,
-}
-
-impl Cluster {
-    async fn start(workers: usize) -> Self {
-        let coordinator = TestServer::with(|config| {
-            secret(config, SECRET);
-            config.ingest.row_group_rows = 500;
-            config.query.target_partitions = skein_flight_server::config::Auto::Set(3);
-        })
-        .await;
-        let mut cluster = Self { coordinator, workers: Vec::new() };
-        for _ in 0..workers {
-            let worker = cluster.worker(|_| {}).await;
-            cluster.workers.push(worker);
-        }
-        cluster.wait_for(workers).await;
-        cluster
-    }
-
-    async fn worker(&self, change: impl FnOnce(&mut Config)) -> TestServer {
-        let (data, address) = (self.coordinator.data().to_owned(), self.coordinator.address());
-        TestServer::with(|config| {
-            secret(config, SECRET);
-            config.server.role = Role::Worker;
-            config.cluster.coordinators = Some(format!("grpc://{address}"));
-            config.cluster.heartbeat = Duration::from_millis(200);
-            config.storage.data = data;
-            change(config);
-        })
-        .await
-    }
-
-    async fn wait_for(&self, workers: usize) {
-        for _ in 0..600 {
-            if self.coordinator.running.state().engine.workers().len() == workers {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("{workers} workers are expected: {:?}", self.coordinator.running.state().engine.workers());
-    }
-
-    /// A client whose statements run on workers wherever they can.
-    async fn client(&self) -> Client {
-        let mut client = self.coordinator.client().await;
-        client.update("set distributed = 'always'").await.unwrap();
-        client
-    }
-
-    /// The work on all workers has ended, and given back its memory.
-    async fn is_idle(&self) {
-        let busy = |server: &TestServer| {
-            let state = server.running.state();
-            (state.tasks.running(), state.in_flight.count(), state.engine.memory_reserved())
-        };
-        for _ in 0..600 {
-            if self.workers.iter().all(|worker| busy(worker) == (0, 0, 0)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("still at work: {:?}", self.workers.iter().map(busy).collect::<Vec<_>>());
-    }
-}
 
 /// Tables of some files and many row groups.
 pub async fn fill(client: &mut Client) {
@@ -291,14 +218,7 @@ async fn a_polled_query_tells_how_much_its_workers_have_read() {
 
     // One that comes to its end.
     let sql = "select count(*) as n from lines a join lines b on a.part = b.part and a.id <> b.id";
-    let mut answer = client.poll(statement(sql)).await.unwrap();
-    let mut last = 0.0;
-    while let Some(again) = answer.flight_descriptor.take() {
-        let progress = answer.progress.expect("scans of datasets are foreseen");
-        assert!((last..=1.0).contains(&progress), "{progress} after {last}");
-        last = progress;
-        answer = client.poll(again).await.unwrap();
-    }
+    let answer = client.polled(sql).await;
     let ticket = answer.info.unwrap().endpoint[0].ticket.clone().unwrap();
     assert_eq!(crate::support::table(&client.read(ticket).await.unwrap()), "17970000");
     cluster.is_idle().await;

@@ -103,15 +103,7 @@ async fn a_polled_query_tells_how_far_it_is_until_it_is_there() {
     let server = server_with_table().await;
     let mut client = server.client().await;
     let sql = "select count(*) as n from t as x, t as y where x.a % 5000 = y.a % 5000 and x.s <> y.s";
-    let mut answer = client.poll(statement(sql)).await.unwrap();
-    let mut last = 0.0;
-    while let Some(again) = answer.flight_descriptor.take() {
-        let progress = answer.progress.expect("scans of datasets are foreseen");
-        assert!((last..=1.0).contains(&progress), "{progress} after {last}");
-        last = progress;
-        assert!(answer.info.unwrap().endpoint.is_empty());
-        answer = client.poll(again).await.unwrap();
-    }
+    let answer = client.polled(sql).await;
     let info = answer.info.unwrap();
     assert_eq!(read_all(&client, &info).await, [1_900_000]);
 }

@@ -106,6 +106,20 @@ impl Client {
         Ok(self.flight.get_flight_info(request).await?.into_inner())
     }
 
+    /// The last poll's answer for a statement with one endpoint. Until then there is nothing to fetch, and progress never falls.
+    pub async fn polled(&mut self, sql: &str) -> PollInfo {
+        let mut answer = self.poll(statement(sql)).await.unwrap();
+        let mut last = 0.0;
+        while let Some(again) = answer.flight_descriptor.take() {
+            let progress = answer.progress.expect("scans of datasets are foreseen");
+            assert!((last..=1.0).contains(&progress), "{progress} after {last}");
+            last = progress;
+            assert!(answer.info.unwrap().endpoint.is_empty());
+            answer = self.poll(again).await.unwrap();
+        }
+        answer
+    }
+
     /// PollFlightInfo.
     pub async fn poll(&mut self, descriptor: FlightDescriptor) -> Result<PollInfo, Status> {
         let request = self.request(descriptor);

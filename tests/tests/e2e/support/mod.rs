@@ -6,6 +6,7 @@ mod held;
 mod plans;
 pub mod process;
 mod server;
+pub mod workers;
 
 pub use client::{Client, file_messages, half_an_upload, path_descriptor, statement};
 pub use data::{batch, flight_data, numbers, table};
