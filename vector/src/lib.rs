@@ -1,0 +1,20 @@
+//! Vector indexes: what finds the nearest of many vectors without looking at all of them.
+//!
+//! A [`VectorIndex`] holds vectors at positions 0, 1, 2, ... and answers which of them are nearest to a query, among all of them or among the positions that
+//! a [`Selection`] allows. An [`IndexSpec`] says what to build, [`SearchParams`] how hard to look.
+
+mod error;
+mod index;
+mod metric;
+mod neighbours;
+mod params;
+mod selection;
+mod spec;
+
+pub use error::{Error, Result};
+pub use index::VectorIndex;
+pub use metric::Metric;
+pub use neighbours::Neighbours;
+pub use params::SearchParams;
+pub use selection::Selection;
+pub use spec::{IndexKind, IndexSpec, MAX_DIMENSION};
