@@ -65,6 +65,18 @@ ulid_id!(
     /// One client session.
     SessionId
 );
+ulid_id!(
+    /// A vector index, for as long as it exists.
+    IndexId
+);
+ulid_id!(
+    /// One build of a vector index: immutable, and replaced by the next one.
+    GenerationId
+);
+ulid_id!(
+    /// One run of long work, such as the build of an index.
+    JobId
+);
 
 #[cfg(test)]
 mod tests {
