@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The folders in which nobody but Skein writes.
-const FOLDERS: [&str; 2] = ["_skein", "tables"];
+const FOLDERS: [&str; 3] = ["_skein", "tables", "indexes"];
 /// Nothing is written to a file for so long unless its writer is gone.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
