@@ -3,7 +3,8 @@
 //! There are, for each change of a dataset (`append`, `delete`, `compact`, `expire`, ...), `before` its entry in the log and `after` it, and
 //! of a transaction over several datasets `between` two entries, `before` its outcome and `after` it: `delete.before`, `transaction.between`.
 //! Besides these there is `file.written` after each data file of a writer, `compact.written` when a compaction has written its files and
-//! `compact.checked` when it has read them back, and `collect.removed` after each object that garbage collection removes.
+//! `compact.checked` when it has read them back, `collect.removed` after each object that garbage collection removes, and `index.written` when the files of an index are uploaded and only
+//! the manifest that makes them a generation is not.
 
 use std::sync::{
     OnceLock,

@@ -24,6 +24,7 @@ mod transaction;
 pub mod accounts;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod jobs;
 pub mod maintenance;
 pub mod writer;
 
@@ -33,7 +34,8 @@ pub use dataset::{Alter, At, Change, Committed, Dataset, Expired, Removed, Reten
 pub use deletes::{DeletesRecord, DeletionVector, FileDeletes, RowSet};
 pub use documents::Documents;
 pub use error::{Error, Result};
-pub use names::{Entry, EntryKind, ExternalSpec, NewDataset, ViewSpec};
+pub use jobs::Jobs;
+pub use names::{Entry, EntryKind, ExternalSpec, NewDataset, ViewSpec, suggestion};
 pub use schema::{
     Alteration, COLUMN_KEY, ColumnNotes, FIELD_ID_KEY, Key, KeyKind, NewKey, NewReference, Reference, ReferredColumns,
     Rule, SCHEMA_ID_KEY, StoredSchema, TABLE_KEY, TableNotes, check_referable, column_notes, declare_keys, field_id,

@@ -16,7 +16,7 @@ use skein_storage::{Bucket, Buckets};
 
 pub use self::options::{Actor, CatalogOptions};
 pub(crate) use self::{create::contended, drop::check_kind};
-use crate::{Accounts, Dataset, Documents, Error, Result, Transaction, dataset::Shared, transaction::Outcomes};
+use crate::{Accounts, Dataset, Documents, Error, Jobs, Result, Transaction, dataset::Shared, transaction::Outcomes};
 
 /// Datasets whose newest state is kept in memory.
 const OPEN_DATASETS: u64 = 4096;
@@ -34,6 +34,7 @@ struct Inner {
     options: CatalogOptions,
     documents: Documents,
     accounts: Accounts,
+    jobs: Jobs,
     datasets: moka::sync::Cache<DatasetId, Arc<Shared>>,
     outcomes: Outcomes,
 }
@@ -55,9 +56,10 @@ impl Catalog {
         format::check_all(&buckets, options.clock.now()).await?;
         let documents = Documents::new(buckets.default_bucket(), options.refresh, Arc::clone(&options.clock));
         let accounts = Accounts::new(documents.clone(), Arc::clone(&options.clock));
+        let jobs = Jobs::new(documents.clone(), Arc::clone(&options.clock));
         let datasets = moka::sync::Cache::new(OPEN_DATASETS);
         let outcomes = Outcomes::new(buckets.default_bucket());
-        Ok(Self(Arc::new(Inner { buckets, options, documents, accounts, datasets, outcomes }), None))
+        Ok(Self(Arc::new(Inner { buckets, options, documents, accounts, jobs, datasets, outcomes }), None))
     }
 
     /// The options it was opened with.
@@ -78,6 +80,11 @@ impl Catalog {
     /// Users and tokens.
     pub fn accounts(&self) -> &Accounts {
         &self.0.accounts
+    }
+
+    /// Long work, and what became of it.
+    pub fn jobs(&self) -> &Jobs {
+        &self.0.jobs
     }
 
     /// A handle on a dataset of which only the id is known, under whatever name.

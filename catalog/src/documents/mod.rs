@@ -56,7 +56,10 @@ impl Documents {
     }
 
     /// As [`Documents::get`], but asks the bucket however young the cached version is.
-    pub(crate) async fn get_latest<T: DeserializeOwned>(&self, kind: &str, id: &str) -> Result<Option<(u64, T)>> {
+    ///
+    /// # Errors
+    /// As [`Documents::get`].
+    pub async fn get_latest<T: DeserializeOwned>(&self, kind: &str, id: &str) -> Result<Option<(u64, T)>> {
         let head = self.latest_head(kind, id).await?;
         self.live(kind, id, &head)
     }

@@ -8,7 +8,8 @@
 //! asked of a store is only that its listings do not lag by most of an hour.
 //!
 //! The newest version stays for ever, that of a deleted document too: its number is what keeps another writer from
-//! starting again at the first.
+//! starting again at the first. Only where ids are never used again there is no such writer, and nothing stays of a document
+//! that was deleted longer ago than the grace time.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,10 @@ use chrono::{DateTime, Utc};
 use object_store::ObjectMeta;
 
 use super::{Documents, keys};
-use crate::Result;
+use crate::{Result, jobs};
+
+/// Kinds of documents whose ids are never used again.
+const USED_ONCE: [&str; 1] = [jobs::KIND];
 
 impl Documents {
     /// For each document what may be removed, oldest first: the versions that were out of date `before` that time.
@@ -29,12 +33,37 @@ impl Documents {
                 documents.entry(folder.to_owned()).or_default().push((parsed.version, object));
             }
         }
-        Ok(documents.into_values().map(|versions| out_of_date(versions, before)).filter(|v| !v.is_empty()).collect())
+        let mut superseded = Vec::new();
+        for (folder, mut versions) in documents {
+            versions.sort_by_key(|(version, _)| *version);
+            let newest = versions.last().cloned();
+            let all = versions.len();
+            let mut garbage = out_of_date(versions, before);
+            if let Some((version, object)) = newest.filter(|(_, newest)| newest.last_modified < before)
+                && garbage.len() + 1 == all
+                && self.is_over(&folder, version).await?
+            {
+                garbage.push(object);
+            }
+            superseded.push(garbage);
+        }
+        superseded.retain(|garbage| !garbage.is_empty());
+        Ok(superseded)
+    }
+
+    /// Whether the newest version of a document says that it is deleted, and its id is never used again.
+    async fn is_over(&self, folder: &str, newest: u64) -> Result<bool> {
+        let mut parts = folder.rsplit('/');
+        let (Some(id), Some(kind)) = (parts.next(), parts.next()) else { return Ok(false) };
+        if !USED_ONCE.contains(&kind) {
+            return Ok(false);
+        }
+        Ok(self.read(kind, id, newest).await?.is_some_and(|envelope| envelope.body.is_none()))
     }
 }
 
-fn out_of_date(mut versions: Vec<(u64, ObjectMeta)>, before: DateTime<Utc>) -> Vec<ObjectMeta> {
-    versions.sort_by_key(|(version, _)| *version);
+/// Of a document's versions, sorted, those that go.
+fn out_of_date(versions: Vec<(u64, ObjectMeta)>, before: DateTime<Utc>) -> Vec<ObjectMeta> {
     let superseded = |next: &(u64, ObjectMeta)| next.1.last_modified < before;
     let count = versions.iter().skip(1).take_while(|next| superseded(next)).count();
     versions.into_iter().take(count).map(|(_, object)| object).collect()

@@ -8,4 +8,4 @@ mod suggest;
 pub use entry::{Entry, EntryKind, ExternalSpec, NewDataset, ViewSpec};
 pub(crate) use record::{NAME_KIND, NameRecord, Target, name_id};
 pub(crate) use schema_record::{SCHEMA_KIND, SchemaRecord, schema_doc_id};
-pub(crate) use suggest::suggestion;
+pub use suggest::suggestion;

@@ -5,11 +5,8 @@ use skein_model::TableName;
 /// How alike two names must be (1.0: the same) to be worth suggesting.
 const ALIKE: f64 = 0.7;
 
-/// The name among `known` that `wanted` may have been meant to be.
-pub(crate) fn suggestion<'a>(
-    wanted: &TableName,
-    known: impl IntoIterator<Item = &'a TableName>,
-) -> Option<&'a TableName> {
+/// The name among `known` that `wanted` may have been meant to be, to be put into an error's hint.
+pub fn suggestion<'a>(wanted: &TableName, known: impl IntoIterator<Item = &'a TableName>) -> Option<&'a TableName> {
     let score = |name: &TableName| {
         if name.table() == wanted.table() || name.table().eq_ignore_ascii_case(wanted.table()) {
             return 2.0;

@@ -361,3 +361,25 @@ async fn a_table_whose_first_version_took_too_long_is_not_made() {
     let error = staging.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Conflict { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn what_is_kept_about_indexes_is_neither_a_finding_nor_garbage() {
+    let lab = Lab::new().await;
+    let dataset = lab.dataset("t", &[numbers(0..10)]).await;
+    let keys = ["manifest.json", "index.faiss"]
+        .map(|name| format!("indexes/01JZ0000000000000000000001/01JZ0000000000000000000002/{name}"));
+    for key in &keys {
+        lab.bucket.put_new(key, "an index".into()).await.unwrap();
+    }
+    lab.later();
+    let report = crate::maintenance::verify(&lab.catalog, Default::default()).await.unwrap();
+    assert_eq!((report.findings, report.pending), (Vec::new(), Vec::new()));
+    // Not even when the dataset goes.
+    lab.catalog.drop(dataset.name(), None, &lab.actor).await.unwrap();
+    for _ in 0..2 {
+        lab.later();
+        gc(&lab.catalog, DAY, false).await.unwrap();
+    }
+    assert_eq!(lab.keys(&folder(dataset.id())).await, Vec::<String>::new());
+    assert_eq!(lab.keys("indexes").await.len(), keys.len());
+}
