@@ -25,6 +25,19 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: String,
     },
+    /// A file on the server's own disk could not be read or written.
+    #[error("{doing} '{}' failed: {source}{}", path.display(), room(source))]
+    Local {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's own error.
+        source: std::io::Error,
+    },
+    /// The catalog or a bucket refused or failed.
+    #[error(transparent)]
+    Catalog(#[from] skein_catalog::Error),
     /// The work was ended by whoever asked for it.
     #[error("it was ended before it was done; nothing was changed")]
     Stopped,
@@ -48,7 +61,29 @@ impl Kind for Error {
             Self::Exhausted(_) => ErrorKind::ResourceExhausted,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Stopped => ErrorKind::Cancelled,
+            Self::Catalog(error) => error.kind(),
+            Self::Local { source, .. } if is_full(source) => ErrorKind::ResourceExhausted,
+            Self::Local { .. } => ErrorKind::Unavailable,
             Self::Library { .. } | Self::Internal(_) => ErrorKind::Internal,
         }
+    }
+}
+
+impl From<skein_storage::Error> for Error {
+    fn from(error: skein_storage::Error) -> Self {
+        Self::Catalog(error.into())
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+fn room(error: &std::io::Error) -> &'static str {
+    if is_full(error) {
+        "; the disk, the quota or the limit of file sizes is used up, make some room and try again"
+    } else {
+        ""
     }
 }

@@ -3,7 +3,11 @@
 //! A [`VectorIndex`] holds vectors at positions 0, 1, 2, ... and answers which of them are nearest to a query, among all of them or among the positions that
 //! a [`Selection`] allows. An [`IndexSpec`] says what to build, [`SearchParams`] how hard to look.
 
+pub mod definition;
 mod error;
+pub mod generation;
+#[cfg(test)]
+mod golden;
 mod index;
 mod metric;
 mod neighbours;
