@@ -1,6 +1,8 @@
 //! From names to what they stand for.
 
-use skein_model::{DEFAULT_SCHEMA, TableName};
+use std::collections::BTreeSet;
+
+use skein_model::{DEFAULT_SCHEMA, DatasetId, TableName};
 
 use super::Catalog;
 use crate::{
@@ -30,6 +32,16 @@ impl Catalog {
         }
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(entries)
+    }
+
+    /// The ids of all datasets that have a name, those in buckets that are not configured too, and those that a transaction is
+    /// about to name.
+    ///
+    /// # Errors
+    /// When the names cannot be read.
+    pub async fn named_ids(&self) -> Result<BTreeSet<DatasetId>> {
+        let records = self.live_names().await?.into_iter();
+        Ok(records.flat_map(|record| record.target.datasets()).collect())
     }
 
     /// The records of all names whose schema is there. Those that a transaction is about to change are pending.

@@ -95,7 +95,7 @@ pub async fn gc(catalog: &Catalog, grace: Duration, dry_run: bool) -> Result<GcR
     }
     let named: BTreeMap<DatasetId, Dataset> =
         super::named_datasets(catalog).await?.into_iter().map(|dataset| (dataset.id(), dataset)).collect();
-    let elsewhere = super::named_ids(catalog).await?;
+    let elsewhere = catalog.named_ids().await?;
     let mut nameless = Nameless { catalog, before, strangers: strangers(catalog).await?, announced: Vec::new() };
     let mut garbage = Vec::new();
     for (bucket, id, objects) in folders {
@@ -262,7 +262,7 @@ impl Nameless<'_> {
         if self.announced.is_empty() {
             return Ok(());
         }
-        let named = super::named_ids(self.catalog).await?;
+        let named = self.catalog.named_ids().await?;
         for (dataset, version) in self.announced.into_iter().filter(|(dataset, _)| !named.contains(&dataset.id())) {
             match dataset.seal_at(Some(version), &abandoned()).await {
                 Ok(()) | Err(Error::Conflict { .. }) => {}

@@ -17,10 +17,6 @@ pub use gc::{Garbage, GarbageReason, GcReport, MIN_GRACE, gc};
 pub use resync::{FileChange, ResyncReport, resync};
 pub use verify::verify;
 
-use std::collections::BTreeSet;
-
-use skein_model::DatasetId;
-
 use crate::{Catalog, Dataset, Entry, Result};
 
 /// All datasets that have a name.
@@ -32,11 +28,4 @@ async fn named_datasets(catalog: &Catalog) -> Result<Vec<Dataset>> {
             _ => None,
         })
         .collect())
-}
-
-/// The ids of all datasets that have a name, those in buckets that are not configured too, and those that a transaction is
-/// about to name.
-async fn named_ids(catalog: &Catalog) -> Result<BTreeSet<DatasetId>> {
-    let records = catalog.live_names().await?.into_iter();
-    Ok(records.flat_map(|record| record.target.datasets()).collect())
 }

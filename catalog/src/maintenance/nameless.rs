@@ -27,7 +27,7 @@ pub(super) async fn check(catalog: &Catalog, grace: Grace, report: &mut VerifyRe
         }
     }
     // Names are read after the objects were listed: a table that is published in between is known by now.
-    let named = super::named_ids(catalog).await?;
+    let named = catalog.named_ids().await?;
     for (bucket, id, objects) in folders.into_iter().filter(|(_, id, _)| !named.contains(id)) {
         judge(&bucket, id, objects, grace, report).await;
     }

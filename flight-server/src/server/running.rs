@@ -38,6 +38,8 @@ const MAX_HEADERS: u32 = 64 << 10;
 const TASK_STEP: Duration = Duration::from_millis(20);
 /// How often idle sessions are looked for, and users that another server created.
 const SWEEPS: Duration = Duration::from_secs(5);
+/// In one sweep of so many, tables that other servers have dropped are forgotten.
+const FORGETS_EVERY: u64 = 12;
 
 /// A server that runs, in tasks of its own. Dropping it leaves it running; see [`Running::shutdown`].
 pub struct Running {
@@ -207,8 +209,14 @@ fn worker(config: &Config, state: &State) -> Option<(Worker, Shares)> {
 
 async fn sweeps(state: Arc<State>) {
     let mut tick = tokio::time::interval(SWEEPS);
-    loop {
+    for round in 1_u64.. {
         tick.tick().await;
+        // Tables that this server drops are forgotten at once.
+        if round.is_multiple_of(FORGETS_EVERY)
+            && let Err(error) = state.engine.forget_dropped().await
+        {
+            tracing::warn!(%error, "tables that other servers have dropped stay in the hot cache for now");
+        }
         state.sessions.sweep(std::time::Instant::now());
         state.flight_sql.sweep_transactions();
         if !state.auth.login_needed() {

@@ -4,7 +4,7 @@
 //! work done twice.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,7 +28,7 @@ pub(super) async fn run(state: Arc<State>, config: MaintenanceConfig, stop: Canc
     if !config.compact && retention(&config).is_none() && !config.collect {
         return;
     }
-    let mut keeper = Keeper { state, config, stop, round: 0, failures: HashMap::new() };
+    let mut keeper = Keeper { state, config, stop, round: 0, failures: Failures::default() };
     loop {
         // Not all servers at the same moment.
         let pause = keeper.config.interval.mul_f64(rand::random_range(0.75..1.25));
@@ -52,8 +52,35 @@ struct Keeper {
     config: MaintenanceConfig,
     stop: CancellationToken,
     round: u64,
-    /// How often in a row a dataset's compaction has failed, and until when it is left alone.
-    failures: HashMap<DatasetId, (u32, Instant)>,
+    failures: Failures,
+}
+
+/// How often in a row a dataset's compaction has failed, and until when it is left alone.
+#[derive(Debug, Default)]
+struct Failures(HashMap<DatasetId, (u32, Instant)>);
+
+impl Failures {
+    /// One more; returns how long the dataset is left alone.
+    fn note(&mut self, dataset: DatasetId, interval: Duration) -> Duration {
+        let failures = self.0.get(&dataset).map_or(1, |(failures, _)| failures.saturating_add(1));
+        let pause = pause(interval, failures);
+        self.0.insert(dataset, (failures, Instant::now() + pause));
+        pause
+    }
+
+    fn is_left_alone(&self, dataset: DatasetId) -> bool {
+        self.0.get(&dataset).is_some_and(|(_, until)| *until > Instant::now())
+    }
+
+    fn forget(&mut self, dataset: DatasetId) {
+        self.0.remove(&dataset);
+    }
+
+    /// Forgets all but these: the others were dropped.
+    fn keep_only(&mut self, datasets: impl IntoIterator<Item = DatasetId>) {
+        let there: HashSet<_> = datasets.into_iter().collect();
+        self.0.retain(|id, _| there.contains(id));
+    }
 }
 
 impl Keeper {
@@ -66,10 +93,14 @@ impl Keeper {
             Ok(entries) => entries,
             Err(error) => return tracing::warn!(%error, "datasets cannot be looked after"),
         };
-        let datasets = entries.into_iter().filter_map(|(_, entry)| match entry {
-            Entry::Dataset(dataset) if dataset.bucket().writable().is_ok() => Some(dataset),
-            _ => None,
-        });
+        let datasets: Vec<_> = entries
+            .into_iter()
+            .filter_map(|(_, entry)| match entry {
+                Entry::Dataset(dataset) if dataset.bucket().writable().is_ok() => Some(dataset),
+                _ => None,
+            })
+            .collect();
+        self.failures.keep_only(datasets.iter().map(Dataset::id));
         let mut worth = Vec::new();
         for dataset in datasets {
             if self.stop.is_cancelled() {
@@ -97,8 +128,7 @@ impl Keeper {
 
     /// How much a dataset asks for a compaction.
     async fn pressure(&self, dataset: &Dataset) -> Option<u64> {
-        let rests = self.failures.get(&dataset.id()).is_some_and(|(_, until)| *until > Instant::now());
-        if !self.config.compact || rests {
+        if !self.config.compact || self.failures.is_left_alone(dataset.id()) {
             return None;
         }
         // One that cannot be read is in the log whenever somebody tries to; here it would be there every round.
@@ -117,7 +147,7 @@ impl Keeper {
         let actor = keeper("many small files or deleted rows");
         match self.state.engine.compact_with(dataset.name(), &actor, &options).await {
             Ok(done) => {
-                self.failures.remove(&dataset.id());
+                self.failures.forget(dataset.id());
                 self.state.flight_sql.note_change();
                 tracing::info!(
                     table = %dataset.name(), version = done.version, files = done.files_before, into = done.files_after,
@@ -126,9 +156,7 @@ impl Keeper {
             }
             Err(_) if self.stop.is_cancelled() => {}
             Err(error) => {
-                let failures = self.failures.get(&dataset.id()).map_or(1, |(failures, _)| failures.saturating_add(1));
-                let pause = pause(self.config.interval, failures);
-                self.failures.insert(dataset.id(), (failures, Instant::now() + pause));
+                let pause = self.failures.note(dataset.id(), self.config.interval);
                 tracing::warn!(table = %dataset.name(), %error, pause_s = pause.as_secs(), "compaction failed; it is tried again");
             }
         }
@@ -185,6 +213,23 @@ mod tests {
             assert_eq!(pause(minute, failures), 60 * minute);
         }
         assert_eq!(pause(200 * minute, 5), 200 * minute, "never more often than rounds are");
+    }
+
+    #[test]
+    fn failures_of_dropped_datasets_are_forgotten() {
+        let (minute, mut failures) = (Duration::from_secs(60), Failures::default());
+        let [there, dropped] = [DatasetId::generate(), DatasetId::generate()];
+        for dataset in [there, dropped] {
+            assert!(!failures.is_left_alone(dataset));
+            assert_eq!(failures.note(dataset, minute), 2 * minute);
+            assert!(failures.is_left_alone(dataset));
+        }
+        failures.keep_only([there, DatasetId::generate()]);
+        assert!(failures.is_left_alone(there) && !failures.is_left_alone(dropped));
+        assert_eq!(failures.0.len(), 1);
+        assert_eq!(failures.note(there, minute), 4 * minute, "it has failed before");
+        failures.forget(there);
+        assert!(!failures.is_left_alone(there));
     }
 
     #[test]

@@ -176,6 +176,23 @@ impl Engine {
         Ok(self.0.snapshots.hot().unpin(self.dataset(name).await?.id()))
     }
 
+    /// Has the hot cache let go of datasets that were dropped, by this server or another: nobody could unpin them any more. Asks
+    /// the bucket for names only if the cache knows of any dataset.
+    ///
+    /// # Errors
+    /// When the names cannot be read.
+    pub async fn forget_dropped(&self) -> Result<()> {
+        // Before the names are read: what gets a name and is read meanwhile stays.
+        let hot = self.0.snapshots.hot();
+        let known = hot.known();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let named = self.0.catalog.named_ids().await?;
+        known.into_iter().filter(|id| !named.contains(id)).for_each(|id| hot.forget(id));
+        Ok(())
+    }
+
     /// What each dataset has in the hot cache.
     pub fn cached(&self) -> Vec<(DatasetId, CacheUse)> {
         self.0.snapshots.hot().list()

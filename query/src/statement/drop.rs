@@ -74,6 +74,10 @@ impl Drop {
         for target in &self.targets {
             self.drop(running, target).await?;
         }
+        // What is dropped is dropped; the memory it takes goes a little later then.
+        if let Err(error) = running.session.engine().forget_dropped().await {
+            tracing::warn!(%error, "dropped tables stay in the hot cache for now");
+        }
         Ok(UpdateCount::default())
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use skein_catalog::Actor;
 use skein_model::{ErrorKind, Kind, TableName};
 use skein_query::{CacheUse, EngineConfig};
 
@@ -140,6 +141,28 @@ async fn the_cache_is_bounded() {
     let off = Fixture::memory().await;
     off.update("create table t as select 1 as a").await;
     assert_eq!(off.engine.pin(&t()).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_dataset_holds_no_memory_even_if_it_was_pinned() {
+    let fixture = fixture(128 << 20).await;
+    fixture.update("create schema s").await;
+    fixture.update("create table s.t as select v as id from generate_series(1, 100000) as g(v)").await;
+    for (name, drop) in [(t(), "drop table t"), (TableName::new("s", "t").unwrap(), "drop schema s cascade")] {
+        let pinned = fixture.engine.pin(&name).await.unwrap();
+        assert!(fixture.engine.memory_reserved() as u64 >= pinned.bytes && pinned.bytes > 0, "{drop}");
+        fixture.update(drop).await;
+        assert_eq!((fixture.engine.memory_reserved(), fixture.engine.cached()), (0, vec![]), "{drop}");
+    }
+    // By another server.
+    fixture.update("create table t as select v as id from generate_series(1, 100000) as g(v)").await;
+    fixture.engine.pin(&t()).await.unwrap();
+    fixture.engine.forget_dropped().await.unwrap();
+    assert!(cached(&fixture).pinned, "it has its name");
+    fixture.engine.catalog().drop(&t(), None, &Actor::new("another server")).await.unwrap();
+    assert!(fixture.engine.memory_reserved() > 0);
+    fixture.engine.forget_dropped().await.unwrap();
+    assert_eq!((fixture.engine.memory_reserved(), fixture.engine.cached()), (0, vec![]));
 }
 
 /// The file of the table, and from the update on the one with the row it wrote.

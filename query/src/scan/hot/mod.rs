@@ -92,6 +92,16 @@ impl HotCache {
         self.store.lock().unpin(dataset)
     }
 
+    /// The datasets of which anything is kept or remembered.
+    pub(crate) fn known(&self) -> HashSet<DatasetId> {
+        self.store.lock().known()
+    }
+
+    /// Keeps nothing of a dataset any more, also if it is pinned.
+    pub(crate) fn forget(&self, dataset: DatasetId) {
+        self.store.lock().forget(dataset);
+    }
+
     /// A snapshot is going to be read. Files and columns that have left a pinned dataset would stay here for ever; with its newest version they go.
     pub(super) fn saw(&self, dataset: DatasetId, snapshot: &Snapshot, columns: impl FnOnce() -> HashSet<ColumnKey>) {
         if !self.is_on() {

@@ -216,6 +216,19 @@ impl Store {
         }
     }
 
+    /// The datasets of which anything is known.
+    pub(super) fn known(&self) -> HashSet<DatasetId> {
+        let kept = self.columns.values().map(|kept| kept.dataset);
+        kept.chain(self.datasets.keys().copied()).chain(self.wanted.keys().map(|(id, _)| *id)).collect()
+    }
+
+    /// Lets go of all that is known of a dataset, also if it is pinned.
+    pub(super) fn forget(&mut self, dataset: DatasetId) {
+        self.retain(dataset, |_, _| false);
+        self.datasets.remove(&dataset);
+        self.wanted.retain(|(id, _), _| *id != dataset);
+    }
+
     fn remove(&mut self, key: &Key) -> Option<DatasetId> {
         let kept = self.columns.remove(key)?;
         self.bytes -= kept.column.bytes;
@@ -343,6 +356,20 @@ mod tests {
         assert!(cache.store.unpin(dataset) && !cache.store.unpin(dataset));
         assert!(cache.room(1000 * RECENT, 200));
         assert_eq!(cache.kept(), [1]);
+    }
+
+    #[test]
+    fn nothing_stays_of_a_dataset_that_is_forgotten() {
+        let mut cache = Fixture::new(&[400]);
+        let (forgotten, other) = (cache.dataset, DatasetId::generate());
+        cache.store.pin(forgotten);
+        cache.add(other, 300);
+        assert!(!cache.store.wants(other, &[key()]) && !cache.store.wants(DatasetId::generate(), &[key()]));
+        assert_eq!(cache.store.known().len(), 3);
+        cache.store.forget(forgotten);
+        assert_eq!((cache.kept(), cache.store.bytes), (vec![1], 300));
+        assert!(!cache.store.is_pinned(forgotten) && !cache.store.known().contains(&forgotten));
+        assert!(cache.store.wants(other, &[key()]), "what is known of others stays");
     }
 
     #[test]
