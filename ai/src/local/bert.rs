@@ -5,10 +5,11 @@
 //! text costs what it costs alone, and no mask is needed.
 
 use candle_core::{Result as Candle, Tensor};
-use candle_nn::ops::{layer_norm, softmax_last_dim};
+use candle_nn::ops::layer_norm;
 
 use super::{
     folder::{Activation, BertConfig, Pooling},
+    kernels::{AddBias, Softmax},
     weights::Weights,
 };
 use crate::Result;
@@ -109,20 +110,24 @@ impl LayerNorm {
 }
 
 impl Linear {
-    /// Several matrices of [out, in] side by side, to be multiplied in one go.
-    fn load(weights: &mut Weights<'_>, names: &[String], input: usize, output: usize) -> Result<Self> {
-        let mut parts = Vec::new();
+    /// Several matrices of [out, in] side by side, to be multiplied in one go, each times a factor.
+    fn load(weights: &mut Weights<'_>, parts: &[(String, f64)], input: usize, output: usize) -> Result<Self> {
+        let mut matrices = Vec::new();
         let mut biases = Vec::new();
-        for name in names {
-            parts.push(weights.take(&format!("{name}.weight"), &[output, input])?);
-            biases.push(weights.take(&format!("{name}.bias"), &[output])?);
+        for (name, factor) in parts {
+            let matrix = weights.take(&format!("{name}.weight"), &[output, input])?;
+            let bias = weights.take(&format!("{name}.bias"), &[output])?;
+            matrices.push((matrix * *factor).map_err(internal)?);
+            biases.push((bias * *factor).map_err(internal)?);
         }
-        let weight = Tensor::cat(&parts, 0).and_then(|weight| weight.t()?.contiguous()).map_err(internal)?;
+        let weight = Tensor::cat(&matrices, 0).and_then(|weight| weight.t()?.contiguous()).map_err(internal)?;
         Ok(Self { weight, bias: Tensor::cat(&biases, 0).map_err(internal)? })
     }
 
-    fn apply(&self, x: &Tensor) -> Candle<Tensor> {
-        x.matmul(&self.weight)?.broadcast_add(&self.bias)
+    fn apply(&self, x: &Tensor, activation: Option<Activation>) -> Candle<Tensor> {
+        let product = x.matmul(&self.weight)?;
+        product.inplace_op2(&self.bias, &AddBias(activation))?;
+        Ok(product)
     }
 }
 
@@ -130,13 +135,17 @@ impl Layer {
     fn load(config: &BertConfig, weights: &mut Weights<'_>, number: usize) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let name = |rest: &str| format!("encoder.layer.{number}.{rest}");
-        let qkv = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        let plain = |rest: &str| [(name(rest), 1.0)];
+        // Scores are divided by the root of the width of a head. Queries are made that much smaller here, once.
+        let scale = 1.0 / ((hidden / config.num_attention_heads) as f64).sqrt();
+        let qkv = [("query", scale), ("key", 1.0), ("value", 1.0)]
+            .map(|(part, factor)| (name(&format!("attention.self.{part}")), factor));
         Ok(Self {
             attention_in: Linear::load(weights, &qkv, hidden, hidden)?,
-            attention_out: Linear::load(weights, &[name("attention.output.dense")], hidden, hidden)?,
+            attention_out: Linear::load(weights, &plain("attention.output.dense"), hidden, hidden)?,
             attention_norm: LayerNorm::load(config, weights, &name("attention.output.LayerNorm"))?,
-            feed_in: Linear::load(weights, &[name("intermediate.dense")], hidden, inner)?,
-            feed_out: Linear::load(weights, &[name("output.dense")], inner, hidden)?,
+            feed_in: Linear::load(weights, &plain("intermediate.dense"), hidden, inner)?,
+            feed_out: Linear::load(weights, &plain("output.dense"), inner, hidden)?,
             feed_norm: LayerNorm::load(config, weights, &name("output.LayerNorm"))?,
             heads: config.num_attention_heads,
             activation: config.hidden_act,
@@ -144,34 +153,30 @@ impl Layer {
     }
 
     fn apply(&self, x: &Tensor, lengths: &[usize]) -> Candle<Tensor> {
-        let attended = self.attention_out.apply(&self.attend(x, lengths)?)?;
+        let attended = self.attention_out.apply(&self.attend(x, lengths)?, None)?;
         let x = self.attention_norm.apply(&(attended + x)?)?;
-        let inner = self.feed_in.apply(&x)?;
-        let inner = match self.activation {
-            Activation::Gelu => inner.gelu_erf()?,
-            Activation::GeluNew => inner.gelu()?,
-            Activation::Relu => inner.relu()?,
-        };
-        self.feed_norm.apply(&(self.feed_out.apply(&inner)? + x)?)
+        let inner = self.feed_in.apply(&x, Some(self.activation))?;
+        self.feed_norm.apply(&(self.feed_out.apply(&inner, None)? + x)?)
     }
 
-    /// softmax(Q K^T / sqrt(d)) V for each text and head.
+    /// softmax(Q K^T) V for each text and head; Q is scaled already.
     fn attend(&self, x: &Tensor, lengths: &[usize]) -> Candle<Tensor> {
         let (rows, hidden) = x.dims2()?;
         let width = hidden / self.heads;
-        #[allow(clippy::cast_precision_loss)] // Some 32 or 64.
-        let scale = 1.0 / (width as f64).sqrt();
         // [3, heads, rows, width], of which each part is a view.
-        let qkv = self.attention_in.apply(x)?.reshape((rows, 3, self.heads, width))?.permute((1, 2, 0, 3))?;
-        let (query, key, value) = (qkv.get(0)?, qkv.get(1)?, qkv.get(2)?);
+        let qkv = self.attention_in.apply(x, None)?.reshape((rows, 3, self.heads, width))?.permute((1, 2, 0, 3))?;
+        // Not `get`, which would copy.
+        let part = |i| qkv.narrow(0, i, 1)?.squeeze(0);
+        let (query, key, value) = (part(0)?, part(1)?, part(2)?);
         let mut texts = Vec::with_capacity(lengths.len());
         let mut start = 0;
         for &length in lengths {
             let (keys, values) = (key.narrow(1, start, length)?.t()?, value.narrow(1, start, length)?);
             for from in (0..length).step_by(QUERY_ROWS) {
                 let rows = QUERY_ROWS.min(length - from);
-                let scores = (query.narrow(1, start + from, rows)?.matmul(&keys)? * scale)?;
-                let mixed = softmax_last_dim(&scores)?.matmul(&values)?;
+                let scores = query.narrow(1, start + from, rows)?.matmul(&keys)?;
+                scores.inplace_op1(&Softmax)?;
+                let mixed = scores.matmul(&values)?;
                 texts.push(mixed.transpose(0, 1)?.reshape((rows, hidden))?);
             }
             start += length;
@@ -193,7 +198,6 @@ fn pool(rows: &[f32], hidden: usize, lengths: &[usize], pooling: Pooling) -> Can
             }
         }
         if pooling == Pooling::Mean {
-            #[allow(clippy::cast_precision_loss)] // At most some thousands of tokens.
             let count = length as f32;
             vector.iter_mut().for_each(|x| *x /= count);
         }

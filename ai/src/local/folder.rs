@@ -356,16 +356,16 @@ mod tests {
     #[rstest]
     #[case("config.json", "", "EOF while parsing")]
     #[case("config.json", "{\"model_type\": \"bert\"}", "missing field `hidden_size`")]
-    #[case("config.json", &CONFIG.replace("bert", "llama"), "'model_type' is 'llama'")]
-    #[case("config.json", &CONFIG.replace("\"num_attention_heads\": 2", "\"num_attention_heads\": 3"), "cannot be divided among 3")]
-    #[case("config.json", &CONFIG.replace("\"vocab_size\": 20", "\"vocab_size\": 0"), "'vocab_size' cannot be 0")]
-    #[case("config.json", &CONFIG.replace("\"num_hidden_layers\": 1", "\"num_hidden_layers\": -1"), "invalid value")]
-    #[case("config.json", &CONFIG.replace("32", "4"), "'max_position_embeddings', 4")]
-    #[case("config.json", &CONFIG.replace("\"vocab_size\"", "\"hidden_act\": \"swish\", \"vocab_size\""), "unknown variant `swish`")]
-    #[case("config.json", &CONFIG.replace("\"vocab_size\"", "\"layer_norm_eps\": 5, \"vocab_size\""), "layer_norm_eps")]
-    #[case("config.json", &CONFIG.replace("\"vocab_size\"", "\"position_embedding_type\": \"relative_key\", \"vocab_size\""), "'absolute'")]
-    #[case("modules.json", &MODULES.replace("1_Pooling\"", "../../secret\""), "cannot be computed")]
-    #[case("modules.json", &MODULES.replace("models.Normalize", "models.Dense"), "Dense")]
+    #[case("config.json", CONFIG.replace("bert", "llama"), "'model_type' is 'llama'")]
+    #[case("config.json", CONFIG.replace("\"num_attention_heads\": 2", "\"num_attention_heads\": 3"), "cannot be divided among 3")]
+    #[case("config.json", CONFIG.replace("\"vocab_size\": 20", "\"vocab_size\": 0"), "'vocab_size' cannot be 0")]
+    #[case("config.json", CONFIG.replace("\"num_hidden_layers\": 1", "\"num_hidden_layers\": -1"), "invalid value")]
+    #[case("config.json", CONFIG.replace("32", "4"), "'max_position_embeddings', 4")]
+    #[case("config.json", CONFIG.replace("\"vocab_size\"", "\"hidden_act\": \"swish\", \"vocab_size\""), "unknown variant `swish`")]
+    #[case("config.json", CONFIG.replace("\"vocab_size\"", "\"layer_norm_eps\": 5, \"vocab_size\""), "layer_norm_eps")]
+    #[case("config.json", CONFIG.replace("\"vocab_size\"", "\"position_embedding_type\": \"relative_key\", \"vocab_size\""), "'absolute'")]
+    #[case("modules.json", MODULES.replace("1_Pooling\"", "../../secret\""), "cannot be computed")]
+    #[case("modules.json", MODULES.replace("models.Normalize", "models.Dense"), "Dense")]
     #[case(
         "1_Pooling/config.json",
         r#"{"pooling_mode_max_tokens": true}"#,
@@ -378,13 +378,13 @@ mod tests {
         "is 9, but 'hidden_size'"
     )]
     #[case("sentence_bert_config.json", r#"{"max_seq_length": 1}"#, "'max_seq_length' cannot be 1")]
-    fn a_file_that_cannot_be_used_is_named(#[case] file: &str, #[case] text: &str, #[case] reason: &str) {
+    fn a_file_that_cannot_be_used_is_named(#[case] file: &str, #[case] text: String, #[case] reason: &str) {
         let pool = r#"{"pooling_mode_mean_tokens": true}"#;
         let at = folder(&[
             ("config.json", CONFIG),
             ("modules.json", MODULES),
             ("1_Pooling/config.json", pool),
-            (file, text),
+            (file, &text),
         ]);
         let error = Folder::open("m", at.path()).unwrap_err().to_string();
         assert!(error.starts_with("model 'm': ") && error.contains(file) && error.contains(reason), "{error}");

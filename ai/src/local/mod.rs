@@ -5,6 +5,7 @@ mod compute;
 mod folder;
 #[cfg(test)]
 mod golden;
+mod kernels;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;

@@ -28,7 +28,7 @@ fn weights(positions: usize) -> Weights {
     let mut weights = Weights::new();
     let mut state = 1u32;
     let mut add = |name: String, shape: &[usize]| {
-        let values = (0..shape.iter().product()).map(|_| {
+        let values = (0..shape.iter().product::<usize>()).map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             f32::from(u16::try_from(state >> 16).unwrap()) / 32_768.0 - 1.0
         });
@@ -203,7 +203,7 @@ async fn roberta_is_bert_with_its_positions_moved() {
     table.0 = vec![18, 8];
     table.1.splice(0..0, [9.0; 16]);
     // Some are saved as part of a larger model.
-    let moved = moved.into_iter().map(|(name, tensor)| (format!("roberta.{name}"), tensor)).collect();
+    let moved: Weights = moved.into_iter().map(|(name, tensor)| (format!("roberta.{name}"), tensor)).collect();
     write_weights(folder.path(), &moved);
     write(folder.path(), "config.json", &config("roberta", 18));
     assert!(near(&one(&open(&folder), Purpose::Query, "a b c").await, &bert));

@@ -136,7 +136,8 @@ fn from_vocabulary(folder: &Folder, bytes: &[u8]) -> Result<Tokenizer> {
         .build()
         .map_err(|e| fail(e.to_string()))?;
     let mut tokenizer = Tokenizer::new(model);
-    tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, None, settings.do_lower_case.unwrap_or(true))));
+    let normalizer = BertNormalizer::new(true, true, None, settings.do_lower_case.unwrap_or(true));
+    tokenizer.with_normalizer(Some(normalizer)).map_err(|e| fail(e.to_string()))?;
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
     tokenizer.with_post_processor(Some(BertProcessing::new(("[SEP]".to_owned(), sep), ("[CLS]".to_owned(), cls))));
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(|token| AddedToken::from(token, true));

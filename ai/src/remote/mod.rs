@@ -172,9 +172,13 @@ impl Embedder for RemoteModel {
                 None => sound.push((position, *text)),
             }
         }
-        let batches: Vec<Vec<Text<'_>>> = sound.chunks(self.config.batch_size).map(<[_]>::to_vec).collect();
-        let mut work =
-            stream::iter(batches).map(|batch| self.batch(purpose, batch)).buffer_unordered(self.config.concurrency);
+        let size = self.config.batch_size;
+        let mut work = stream::iter((0..sound.len()).step_by(size))
+            .map(|start| {
+                let end = sound.len().min(start + size);
+                self.batch(purpose, sound.get(start..end).unwrap_or_default().to_vec())
+            })
+            .buffer_unordered(self.config.concurrency);
         while let Some(outcomes) = work.try_next().await? {
             for (position, vector) in outcomes {
                 match vector {
