@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("proto", &["model"]),
     ("storage", &["model"]),
+    ("ai", &["model"]),
     ("catalog", &["storage", "model"]),
     ("ingest", &["catalog", "storage", "model"]),
     ("query", &["catalog", "storage", "model"]),
