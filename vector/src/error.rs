@@ -1,5 +1,7 @@
 //! What can go wrong with an index.
 
+use std::{io, path::PathBuf};
+
 use skein_model::{ErrorKind, Kind};
 
 /// The result of this crate's functions.
@@ -25,6 +27,24 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: String,
     },
+    /// A file of an index is not what was written.
+    #[error("the index file {} is damaged: {reason}; fetch it again or build the index anew", .path.display())]
+    Damaged {
+        /// Where the file is.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of an index could not be read or written.
+    #[error("the index file {} could not be {doing}: {source}", .path.display())]
+    File {
+        /// Where the file is.
+        path: PathBuf,
+        /// "read" or "written".
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The work was ended by whoever asked for it.
     #[error("it was ended before it was done; nothing was changed")]
     Stopped,
@@ -46,7 +66,12 @@ impl Kind for Error {
         match self {
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::Exhausted(_) => ErrorKind::ResourceExhausted,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::ResourceExhausted,
+                _ => ErrorKind::Unavailable,
+            },
             Self::Stopped => ErrorKind::Cancelled,
             Self::Library { .. } | Self::Internal(_) => ErrorKind::Internal,
         }
