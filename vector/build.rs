@@ -15,6 +15,9 @@ use std::{
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
+/// Names the variants to build, with commas between them, where not all are wanted: each takes minutes. The generic one is always there.
+const ONLY: &str = "SKEIN_FAISS_VARIANTS";
+
 /// The bridge's own files.
 const BRIDGE: [&str; 6] = ["build.cc", "io.cc", "search.cc", "shape.cc", "status.cc", "table.cc"];
 const BRIDGE_HEADERS: [&str; 2] = ["bridge.h", "internal.h"];
@@ -34,7 +37,15 @@ const X86_64: [Variant; 2] = [
     Variant {
         name: "avx512",
         flags: &[
-            "-mavx2", "-mfma", "-mf16c", "-mpopcnt", "-mavx512f", "-mavx512cd", "-mavx512vl", "-mavx512dq", "-mavx512bw",
+            "-mavx2",
+            "-mfma",
+            "-mf16c",
+            "-mpopcnt",
+            "-mavx512f",
+            "-mavx512cd",
+            "-mavx512vl",
+            "-mavx512dq",
+            "-mavx512bw",
         ],
     },
 ];
@@ -42,16 +53,17 @@ const X86_64: [Variant; 2] = [
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=bridge");
+    println!("cargo:rustc-check-cfg=cfg(skein_faiss, values(\"avx2\", \"avx512\"))");
+    println!("cargo:rerun-if-env-changed={ONLY}");
     println!("cargo:rerun-if-env-changed=LD");
     println!("cargo:rerun-if-env-changed=OBJCOPY");
     let out = PathBuf::from(variable("OUT_DIR")?);
     let faiss = Faiss::find()?;
     let mut objects = vec![merge(&GENERIC, &bridge(&GENERIC, &faiss, &out)?, &faiss.library, &out)?];
-    if variable("CARGO_CFG_TARGET_ARCH")? == "x86_64" {
-        for variant in &X86_64 {
-            let library = faiss.compile(variant, &out)?;
-            objects.push(merge(variant, &bridge(variant, &faiss, &out)?, &library, &out)?);
-        }
+    for variant in wanted()? {
+        let library = faiss.compile(variant, &out)?;
+        objects.push(merge(variant, &bridge(variant, &faiss, &out)?, &library, &out)?);
+        println!("cargo:rustc-cfg=skein_faiss=\"{}\"", variant.name);
     }
     archive(&objects, &out.join("libskein_faiss.a"))?;
     println!("cargo:rustc-link-search=native={}", out.display());
@@ -60,6 +72,20 @@ fn main() -> Result<()> {
         println!("cargo:rustc-link-lib={library}");
     }
     Ok(())
+}
+
+/// The variants besides the generic one.
+fn wanted() -> Result<Vec<&'static Variant>> {
+    let possible: &[Variant] = if variable("CARGO_CFG_TARGET_ARCH")? == "x86_64" { &X86_64 } else { &[] };
+    let Ok(only) = env::var(ONLY) else { return Ok(possible.iter().collect()) };
+    let named = only.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != GENERIC.name);
+    named
+        .map(|name| {
+            let found = possible.iter().find(|variant| variant.name == name);
+            found
+                .ok_or_else(|| format!("{ONLY} is '{only}'; there are generic, avx2 and avx512, on x86_64 only").into())
+        })
+        .collect()
 }
 
 fn variable(name: &str) -> Result<String> {
@@ -194,7 +220,10 @@ fn archive(objects: &[PathBuf], archive: &Path) -> Result<()> {
     if archive.exists() {
         fs::remove_file(archive)?;
     }
-    run(Command::new(tool("AR", "ar")).arg("crs").arg(archive).args(objects), "'ar' (package binutils; AR names another)")?;
+    run(
+        Command::new(tool("AR", "ar")).arg("crs").arg(archive).args(objects),
+        "'ar' (package binutils; AR names another)",
+    )?;
     Ok(())
 }
 

@@ -10,7 +10,9 @@ pub(crate) fn dimension(dimension: usize) -> Result<()> {
     if (1..=MAX_DIMENSION).contains(&dimension) {
         return Ok(());
     }
-    Err(Error::Invalid(format!("vectors of {dimension} numbers cannot be indexed; they must have from 1 to {MAX_DIMENSION}")))
+    Err(Error::Invalid(format!(
+        "vectors of {dimension} numbers cannot be indexed; they must have from 1 to {MAX_DIMENSION}"
+    )))
 }
 
 /// How many vectors there are, if all of them can be used. `what` names them in errors: "query", "vector".
@@ -28,10 +30,15 @@ pub(crate) fn vectors(values: &[f32], dimension: usize, metric: Metric, what: &s
         let length = length(vector);
         if !length.is_finite() {
             let at = vector.iter().position(|value| !value.is_finite()).unwrap_or_default();
-            return Err(Error::Invalid(format!("{what} {row} has {} at component {at}; all must be finite", vector[at])));
+            return Err(Error::Invalid(format!(
+                "{what} {row} has {} at component {at}; all must be finite",
+                vector[at]
+            )));
         }
         if length == 0.0 && metric == Metric::Cosine {
-            return Err(Error::Invalid(format!("{what} {row} is all zeros, which has no direction for the cosine distance")));
+            return Err(Error::Invalid(format!(
+                "{what} {row} is all zeros, which has no direction for the cosine distance"
+            )));
         }
         if length > LONGEST {
             return Err(Error::Invalid(format!(

@@ -80,7 +80,9 @@ impl FlatIndex {
                 let vectors = &self.vectors[rows.start * self.dimension..rows.end * self.dimension];
                 for (query, numbers) in queries.chunks_exact(self.dimension).enumerate() {
                     kernel::sums(sum, numbers, vectors, &mut sums[..rows.len()]);
-                    for (position, sum) in (range.start + small(first - range.start as usize)..).zip(&sums[..rows.len()]) {
+                    for (position, sum) in
+                        (range.start + small(first - range.start as usize)..).zip(&sums[..rows.len()])
+                    {
                         each(query, Candidate { distance: self.distance(*sum), position });
                     }
                 }

@@ -29,7 +29,10 @@ pub struct Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("plan", &self.plan).field("rows", &self.handle.shape.rows).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("plan", &self.plan)
+            .field("rows", &self.handle.shape.rows)
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,7 +112,10 @@ impl Builder {
         let rows = check::vectors(vectors, self.dimension, self.spec.metric, "vector")?;
         most_rows(self.rows() + rows)?;
         if self.handle.shape.trained == 0 {
-            return Err(Error::Invalid(format!("an index '{}' must be trained before vectors are added", self.plan.factory)));
+            return Err(Error::Invalid(format!(
+                "an index '{}' must be trained before vectors are added",
+                self.plan.factory
+            )));
         }
         self.not_stopped()?;
         let prepared = self.prepared(vectors);

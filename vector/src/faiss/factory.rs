@@ -15,18 +15,25 @@ const WIDEST_MATRIX: usize = 8_192;
 pub(super) fn check(factory: &str, dimension: usize) -> Result<()> {
     let refuse = |why: String| Err(Error::Invalid(format!("the factory string '{factory}' {why}")));
     if factory.is_empty() || factory.len() > LONGEST {
-        return Err(Error::Invalid(format!("a factory string has from 1 to {LONGEST} characters; this one has {}", factory.len())));
+        return Err(Error::Invalid(format!(
+            "a factory string has from 1 to {LONGEST} characters; this one has {}",
+            factory.len()
+        )));
     }
     if let Some(odd) = factory.chars().find(|char| !char.is_ascii_alphanumeric() && !",_()+x.-".contains(*char)) {
         return refuse(format!("has {odd:?} in it, which no index has"));
     }
     for unsupported in ["IDMap", "NSG", "Residual", "IMI", "Index"] {
         if factory.contains(unsupported) {
-            return refuse(format!("has {unsupported} in it, which Skein does not build; see docs/search.md for what it does"));
+            return refuse(format!(
+                "has {unsupported} in it, which Skein does not build; see docs/search.md for what it does"
+            ));
         }
     }
     if dimension > WIDEST_MATRIX && ["PCA", "OPQ", "RR", "ITQ"].iter().any(|name| factory.contains(name)) {
-        return refuse(format!("transforms vectors, which is for at most {WIDEST_MATRIX} dimensions; there are {dimension}"));
+        return refuse(format!(
+            "transforms vectors, which is for at most {WIDEST_MATRIX} dimensions; there are {dimension}"
+        ));
     }
     for number in numbers(factory) {
         let most = match number.before {
@@ -73,7 +80,14 @@ mod tests {
 
     #[test]
     fn usual_strings_are_taken() {
-        for factory in ["Flat", "HNSW32,SQ8", "IVF1024,PQ48x8np,RFlat", "OPQ16_64,IVF4k,PQ16x4fs", "IVF65536_HNSW32,SQ8", "RQ4x8_Nqint8"] {
+        for factory in [
+            "Flat",
+            "HNSW32,SQ8",
+            "IVF1024,PQ48x8np,RFlat",
+            "OPQ16_64,IVF4k,PQ16x4fs",
+            "IVF65536_HNSW32,SQ8",
+            "RQ4x8_Nqint8",
+        ] {
             check(factory, 768).unwrap_or_else(|error| panic!("{error}"));
         }
     }

@@ -9,7 +9,6 @@ pub(super) const OK: i32 = 0;
 pub(super) const INVALID: i32 = 1;
 pub(super) const MEMORY: i32 = 2;
 pub(super) const STOPPED: i32 = 3;
-pub(super) const IO: i32 = 4;
 
 pub(super) const L2: i32 = 0;
 pub(super) const INNER_PRODUCT: i32 = 1;
@@ -70,15 +69,8 @@ pub(super) struct Table {
     pub(super) reserve: unsafe extern "C" fn(*mut RawIndex, u64, *mut Status) -> i32,
     pub(super) train: Fill,
     pub(super) add: Fill,
-    pub(super) search: unsafe extern "C" fn(
-        *const RawIndex,
-        u64,
-        *const f32,
-        *const Search,
-        *mut f32,
-        *mut i64,
-        *mut Status,
-    ) -> i32,
+    pub(super) search:
+        unsafe extern "C" fn(*const RawIndex, u64, *const f32, *const Search, *mut f32, *mut i64, *mut Status) -> i32,
     pub(super) scan: unsafe extern "C" fn(
         *const RawIndex,
         u64,
@@ -98,8 +90,8 @@ pub(super) struct Table {
 #[allow(unsafe_code)]
 unsafe extern "C" {
     pub(super) fn skein_faiss_generic() -> *const Table;
-    #[cfg(all(target_arch = "x86_64", not(skein_faiss_generic_only)))]
+    #[cfg(skein_faiss = "avx2")]
     pub(super) fn skein_faiss_avx2() -> *const Table;
-    #[cfg(all(target_arch = "x86_64", not(skein_faiss_generic_only)))]
+    #[cfg(skein_faiss = "avx512")]
     pub(super) fn skein_faiss_avx512() -> *const Table;
 }

@@ -12,13 +12,13 @@ use std::{
     slice,
 };
 
-use super::{ffi, handle::Handle};
+use super::handle::Handle;
 use crate::{Error, Result};
 
 /// Begins what is after FAISS's bytes.
 const MAGIC: &[u8; 8] = b"SKEINIX1";
 /// The magic, the length of FAISS's bytes (8 bytes, little endian) and their CRC-32 (4 bytes).
-const TRAILER: u64 = 8 + 8 + 4;
+const TRAILER: usize = 8 + 8 + 4;
 const BUFFER: usize = 1 << 20;
 
 /// Writes the index to a new file, synced to the disk.
@@ -66,10 +66,10 @@ pub(super) fn read(path: &Path) -> Result<Handle> {
 /// How many bytes are FAISS's, when the checksum of them is right; what is wrong else.
 fn checked(file: &mut File) -> io::Result<Result<u64, String>> {
     let whole = file.seek(SeekFrom::End(0))?;
-    let Some(length) = whole.checked_sub(TRAILER) else {
+    let Some(length) = whole.checked_sub(TRAILER as u64) else {
         return Ok(Err(format!("its {whole} bytes are less than any index has")));
     };
-    let mut trailer = [0; TRAILER as usize];
+    let mut trailer = [0; TRAILER];
     file.seek(SeekFrom::Start(length))?;
     file.read_exact(&mut trailer)?;
     if !trailer.starts_with(MAGIC) || trailer[8..16] != length.to_le_bytes() {

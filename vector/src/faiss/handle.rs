@@ -73,7 +73,8 @@ impl Handle {
     /// An empty index of a factory string.
     pub(super) fn create(factory: &str, dimension: usize, metric: i32, ef_construction: u32) -> Result<Self> {
         let table = variant::faiss()?.0;
-        let factory = CString::new(factory).map_err(|_| Error::Invalid("the factory string has a 0 in it".to_owned()))?;
+        let factory =
+            CString::new(factory).map_err(|_| Error::Invalid("the factory string has a 0 in it".to_owned()))?;
         let dimension = i32::try_from(dimension).map_err(|_| Error::Invalid(format!("{dimension} dimensions")))?;
         let mut raw = ptr::null_mut();
         call("making an index", |status| {
@@ -146,7 +147,17 @@ impl Handle {
         let (distances, positions) = (found.distances.as_mut_ptr(), found.positions.as_mut_ptr());
         call("searching", |status| {
             // SAFETY: there are as many queries, and room for as many answers, as is said.
-            unsafe { (self.table.search)(self.raw.as_ptr(), rows, queries.as_ptr(), &raw const how, distances, positions, status) }
+            unsafe {
+                (self.table.search)(
+                    self.raw.as_ptr(),
+                    rows,
+                    queries.as_ptr(),
+                    &raw const how,
+                    distances,
+                    positions,
+                    status,
+                )
+            }
         })?;
         Ok(found)
     }
@@ -199,7 +210,9 @@ impl Handle {
 fn answers(queries: u64, k: usize) -> Result<usize> {
     let count = usize::try_from(queries).ok().and_then(|queries| queries.checked_mul(k));
     count.filter(|count| i32::try_from(*count).is_ok()).ok_or_else(|| {
-        Error::Invalid(format!("{queries} queries for {k} neighbours each are too many at once; send fewer queries, or a smaller k"))
+        Error::Invalid(format!(
+            "{queries} queries for {k} neighbours each are too many at once; send fewer queries, or a smaller k"
+        ))
     })
 }
 

@@ -42,10 +42,12 @@ pub fn validate(spec: &IndexSpec, dimension: usize) -> Result<()> {
     divides(spec.pq_m, dimension)?;
     match (&spec.factory, spec.kind) {
         (Some(string), Factory) => factory::check(string, dimension),
-        (None, Factory) => Err(Error::Invalid("an index of kind factory needs a factory string, such as 'HNSW32,SQ8'".to_owned())),
-        (Some(string), kind) => {
-            Err(Error::Invalid(format!("factory is '{string}', which is for the kind factory only; this one is {kind}")))
+        (None, Factory) => {
+            Err(Error::Invalid("an index of kind factory needs a factory string, such as 'HNSW32,SQ8'".to_owned()))
         }
+        (Some(string), kind) => Err(Error::Invalid(format!(
+            "factory is '{string}', which is for the kind factory only; this one is {kind}"
+        ))),
         (None, _) => Ok(()),
     }
 }
@@ -54,7 +56,8 @@ fn divides(pq_m: Option<u32>, dimension: usize) -> Result<()> {
     let Some(parts) = pq_m.map(|parts| parts as usize).filter(|parts| !dimension.is_multiple_of(*parts)) else {
         return Ok(());
     };
-    let possible: Vec<_> = (1..=dimension).filter(|parts| dimension.is_multiple_of(*parts)).map(|n| n.to_string()).collect();
+    let possible: Vec<_> =
+        (1..=dimension).filter(|parts| dimension.is_multiple_of(*parts)).map(|n| n.to_string()).collect();
     Err(Error::Invalid(format!(
         "pq_m is {parts}, which does not divide the dimension {dimension}; it can be {}",
         possible.join(", ")
@@ -79,7 +82,9 @@ mod tests {
         assert!(why(IndexKind::IvfFlat, |spec| spec.m = Some(32)).contains("ivf_flat has no m; it is for hnsw"));
         assert!(why(IndexKind::IvfPq, |spec| spec.pq_m = Some(5)).contains("it can be 1, 2, 3, 4, 6, 12"));
         assert!(why(IndexKind::Factory, |_| ()).contains("needs a factory string"));
-        assert!(why(IndexKind::Flat, |spec| spec.factory = Some("Flat".to_owned())).contains("for the kind factory only"));
+        assert!(
+            why(IndexKind::Flat, |spec| spec.factory = Some("Flat".to_owned())).contains("for the kind factory only")
+        );
         assert!(validate(&IndexSpec::new(IndexKind::Flat, Metric::L2), 0).is_err());
     }
 }

@@ -156,15 +156,11 @@ impl<'a> Search<'a> {
     /// By FAISS's own search.
     fn look(&self, queries: &[f32], k: u64, effort: &Effort) -> Result<Vec<Vec<Candidate>>> {
         let selects = self.index.handle.shape.selects != 0 && self.allowed < self.rows;
-        let allowed = selects.then(|| self.bits.get_or_init(|| bits::bits(self.selection, self.index.len())).as_slice());
+        let allowed =
+            selects.then(|| self.bits.get_or_init(|| bits::bits(self.selection, self.index.len())).as_slice());
         let fetched = self.fetched(k);
-        let how = How {
-            k: size(fetched),
-            ef: size(effort.ef),
-            nprobe: size(effort.nprobe),
-            refine: effort.refine,
-            allowed,
-        };
+        let how =
+            How { k: size(fetched), ef: size(effort.ef), nprobe: size(effort.nprobe), refine: effort.refine, allowed };
         let raw = self.index.handle.search(queries, &how)?;
         Ok(self.candidates(&raw, fetched, k))
     }

@@ -23,19 +23,19 @@ struct Variant {
 
 /// The best one first; the last one runs everywhere. What they need is what `build.rs` compiles them with.
 const VARIANTS: &[Variant] = &[
-    #[cfg(all(target_arch = "x86_64", not(skein_faiss_generic_only)))]
+    #[cfg(skein_faiss = "avx512")]
     Variant {
         name: "avx512",
         needs: "AVX-512 F, CD, VL, DQ and BW, AVX2, FMA, F16C and POPCNT",
         available: || has_avx2() && has_avx512(),
         entry: ffi::skein_faiss_avx512,
     },
-    #[cfg(all(target_arch = "x86_64", not(skein_faiss_generic_only)))]
+    #[cfg(skein_faiss = "avx2")]
     Variant { name: "avx2", needs: "AVX2, FMA, F16C and POPCNT", available: has_avx2, entry: ffi::skein_faiss_avx2 },
     Variant { name: "generic", needs: "nothing", available: || true, entry: ffi::skein_faiss_generic },
 ];
 
-#[cfg(all(target_arch = "x86_64", not(skein_faiss_generic_only)))]
+#[cfg(any(skein_faiss = "avx2", skein_faiss = "avx512"))]
 fn has_avx2() -> bool {
     std::arch::is_x86_feature_detected!("avx2")
         && std::arch::is_x86_feature_detected!("fma")
@@ -43,7 +43,7 @@ fn has_avx2() -> bool {
         && std::arch::is_x86_feature_detected!("popcnt")
 }
 
-#[cfg(all(target_arch = "x86_64", not(skein_faiss_generic_only)))]
+#[cfg(skein_faiss = "avx512")]
 fn has_avx512() -> bool {
     std::arch::is_x86_feature_detected!("avx512f")
         && std::arch::is_x86_feature_detected!("avx512cd")
@@ -100,7 +100,11 @@ fn load(variant: &Variant) -> Result<Faiss> {
     let table = unsafe { (variant.entry)().as_ref() };
     let table = table.ok_or_else(|| Error::Internal(format!("FAISS's variant {} has no table", variant.name)))?;
     if table.abi != ffi::ABI || usize::try_from(table.size) != Ok(size_of::<Table>()) {
-        return Err(Error::Internal(format!("the bridge to FAISS has version {}, not {}; build it anew", table.abi, ffi::ABI)));
+        return Err(Error::Internal(format!(
+            "the bridge to FAISS has version {}, not {}; build it anew",
+            table.abi,
+            ffi::ABI
+        )));
     }
     Ok(Faiss(table))
 }
