@@ -103,9 +103,10 @@ public:
             index->visited.pop_back();
         }
     }
-    ~Visited() {
+    // To be used again, once its walks have ended well: they leave it clean.
+    void keep() {
         std::lock_guard<std::mutex> guard(index->lock);
-        if (table && index->visited.size() < KEPT) {
+        if (index->visited.size() < KEPT) {
             index->visited.push_back(std::move(table));
         }
     }
@@ -136,6 +137,7 @@ void walk(const skein_index *index, const faiss::IndexHNSW *graph, uint64_t quer
         graph->hnsw.search(*distance, nearest, table, parameters);
         nearest.end();
     }
+    visited.keep();
     negate(graph, queries * k, distances);
 }
 

@@ -19,6 +19,9 @@ extern const skein_initialiser SKEIN_LAST[] __attribute__((visibility("hidden"))
 }
 #endif
 
+// In build.cc, which has more of them while something is built.
+extern "C" void openblas_set_num_threads(int threads);
+
 // Not to be called before it is known that the processor has the variant's instructions.
 extern "C" const skein_faiss *SKEIN_JOIN(skein_faiss_, SKEIN_VARIANT)(void) {
 #ifdef SKEIN_INITIALISERS
@@ -30,6 +33,7 @@ extern "C" const skein_faiss *SKEIN_JOIN(skein_faiss_, SKEIN_VARIANT)(void) {
         }
     }
 #endif
+    openblas_set_num_threads(1);
     static const skein_faiss table = {
         SKEIN_FAISS_ABI,
         sizeof(skein_faiss),

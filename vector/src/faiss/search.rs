@@ -104,7 +104,7 @@ impl<'a> Search<'a> {
             return Ok(vec![Vec::new(); queries.len() / dimension]);
         }
         let effort = self.effort(k);
-        if self.scan_is_cheaper(&effort) {
+        if self.scan_is_cheaper(k, &effort) {
             return self.scan(queries, k);
         }
         let mut answers = self.look(queries, k, &effort)?;
@@ -134,14 +134,15 @@ impl<'a> Search<'a> {
         Effort { ef: selected(ef).min(self.rows), nprobe, refine }
     }
 
-    fn scan_is_cheaper(&self, effort: &Effort) -> bool {
+    fn scan_is_cheaper(&self, k: u64, effort: &Effort) -> bool {
         let shape = &self.index.handle.shape;
         let looked_at = match (shape.graph != 0, shape.lists) {
             (true, _) => effort.ef.saturating_mul(COMPARED_PER_CANDIDATE),
             (false, 0) => u64::MAX,
             (false, lists) => effort.nprobe.saturating_mul(self.allowed) / lists / CODES_PER_VECTOR,
         };
-        shape.scans != 0 && (self.params.exact || self.allowed <= looked_at)
+        // A good part of them has to be looked at in any case when k is not much smaller.
+        shape.scans != 0 && (self.params.exact || self.allowed <= looked_at.max(4 * k))
     }
 
     /// By comparing with each vector that may be answered.
