@@ -213,7 +213,29 @@ fn merge(variant: &Variant, bridge: &[PathBuf], library: &Path, out: &Path) -> R
     }
     run(copy.arg(&whole).arg(&object), &format!("'{objcopy}' (package binutils; OBJCOPY names another)"))?;
     fs::remove_file(&whole)?;
+    check(variant, &object)?;
     Ok(object)
+}
+
+/// Makes sure of what the linker and objcopy were asked for: a mistake here is an illegal instruction somewhere else.
+fn check(variant: &Variant, object: &Path) -> Result<()> {
+    let nm = tool("NM", "nm");
+    let names =
+        run(Command::new(&nm).args(["-g", "--defined-only"]).arg(object), &format!("'{nm}' (package binutils)"))?;
+    let names: Vec<_> = names.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    if names != [format!("skein_faiss_{}", variant.name)] {
+        return Err(
+            format!("{} offers {} names; it must be its entry point alone", object.display(), names.len()).into()
+        );
+    }
+    let objdump = tool("OBJDUMP", "objdump");
+    let sections = run(Command::new(&objdump).arg("-h").arg(object), &format!("'{objdump}' (package binutils)"))?;
+    if !variant.flags.is_empty()
+        && [".init_array", ".ctors", ".preinit_array"].iter().any(|early| sections.contains(early))
+    {
+        return Err(format!("{} still runs code before main", object.display()).into());
+    }
+    Ok(())
 }
 
 fn archive(objects: &[PathBuf], archive: &Path) -> Result<()> {
