@@ -1,5 +1,7 @@
 //! What can go wrong with an index.
 
+use std::path::PathBuf;
+
 use skein_model::{ErrorKind, Kind};
 
 /// The result of this crate's functions.
@@ -31,13 +33,21 @@ pub enum Error {
         /// What was being done.
         doing: &'static str,
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// The system's own error.
         source: std::io::Error,
     },
     /// The catalog or a bucket refused or failed.
     #[error(transparent)]
     Catalog(#[from] skein_catalog::Error),
+    /// A file of an index is not what was written.
+    #[error("the index file {} is damaged: {reason}; fetch it again or build the index anew", .path.display())]
+    Damaged {
+        /// Where the file is.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The work was ended by whoever asked for it.
     #[error("it was ended before it was done; nothing was changed")]
     Stopped,
@@ -59,7 +69,7 @@ impl Kind for Error {
         match self {
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::Exhausted(_) => ErrorKind::ResourceExhausted,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Stopped => ErrorKind::Cancelled,
             Self::Catalog(error) => error.kind(),
             Self::Local { source, .. } if is_full(source) => ErrorKind::ResourceExhausted,

@@ -3,19 +3,26 @@
 //! A [`VectorIndex`] holds vectors at positions 0, 1, 2, ... and answers which of them are nearest to a query, among all of them or among the positions that
 //! a [`Selection`] allows. An [`IndexSpec`] says what to build, [`SearchParams`] how hard to look.
 
+mod check;
 pub mod definition;
 mod error;
+pub mod faiss;
+mod flat;
 pub mod generation;
 #[cfg(test)]
 mod golden;
 mod index;
+mod kernel;
 mod metric;
+mod nearest;
 mod neighbours;
 mod params;
+mod pool;
 mod selection;
 mod spec;
 
 pub use error::{Error, Result};
+pub use flat::FlatIndex;
 pub use index::VectorIndex;
 pub use metric::Metric;
 pub use neighbours::Neighbours;

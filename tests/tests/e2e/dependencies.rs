@@ -11,8 +11,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("storage", &["model"]),
     ("ai", &["model"]),
     ("catalog", &["storage", "model"]),
+    ("vector", &["catalog", "ai", "storage", "model"]),
     ("ingest", &["catalog", "storage", "model"]),
-    ("query", &["catalog", "storage", "model"]),
+    ("query", &["catalog", "vector", "storage", "model"]),
     ("flight-sql", &["query", "proto", "model"]),
     ("flight-server", &["flight-sql", "query", "ingest", "catalog", "storage", "proto", "model", "client"]),
     ("client", &["proto"]),
@@ -58,7 +59,7 @@ fn dependencies_point_one_way() {
 #[test]
 fn the_transport_stays_in_flight_server() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for folder in ["model", "proto", "storage", "catalog", "ingest", "query", "flight-sql"] {
+    for folder in ["model", "proto", "storage", "catalog", "vector", "ingest", "query", "flight-sql"] {
         let manifest = read(&root.join(folder).join("Cargo.toml"));
         for section in ["dependencies", "build-dependencies"] {
             let Some(table) = manifest.get(section).and_then(|section| section.as_table_like()) else { continue };
