@@ -12,6 +12,7 @@ pub mod distributed;
 mod engine;
 mod error;
 mod external;
+mod functions;
 #[doc(hidden)]
 pub mod fuzz;
 mod keys;

@@ -11,11 +11,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("storage", &["model"]),
     ("catalog", &["storage", "model"]),
     ("ingest", &["catalog", "storage", "model"]),
-    ("query", &["catalog", "storage", "model"]),
+    ("vector", &["catalog", "storage", "model"]),
+    ("query", &["vector", "catalog", "storage", "model"]),
     ("flight-sql", &["query", "proto", "model"]),
-    ("flight-server", &["flight-sql", "query", "ingest", "catalog", "storage", "proto", "model", "client"]),
+    ("flight-server", &["flight-sql", "query", "ingest", "vector", "catalog", "storage", "proto", "model", "client"]),
     ("client", &["proto"]),
-    ("tests", &["flight-server", "flight-sql", "query", "ingest", "catalog", "storage", "proto", "model", "client"]),
+    ("tests", &["flight-server", "flight-sql", "query", "ingest", "vector", "catalog", "storage", "proto", "model", "client"]),
 ];
 
 fn read(path: &Path) -> DocumentMut {
@@ -57,7 +58,7 @@ fn dependencies_point_one_way() {
 #[test]
 fn the_transport_stays_in_flight_server() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for folder in ["model", "proto", "storage", "catalog", "ingest", "query", "flight-sql"] {
+    for folder in ["model", "proto", "storage", "catalog", "vector", "ingest", "query", "flight-sql"] {
         let manifest = read(&root.join(folder).join("Cargo.toml"));
         for section in ["dependencies", "build-dependencies"] {
             let Some(table) = manifest.get(section).and_then(|section| section.as_table_like()) else { continue };
