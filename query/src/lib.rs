@@ -12,6 +12,7 @@ pub mod distributed;
 mod engine;
 mod error;
 mod external;
+mod functions;
 #[doc(hidden)]
 pub mod fuzz;
 mod keys;
@@ -22,12 +23,16 @@ mod plan;
 mod registry;
 mod rules;
 mod scan;
+#[allow(dead_code, unused_imports, reason = "the rule that asks indexes comes with them")]
+mod search;
 mod session;
 mod sql;
 mod statement;
 mod substrait;
 mod suggest;
 mod system;
+#[cfg(test)]
+mod testing;
 
 pub use compact::{
     Compacted, CompactionInfo, CompactionOptions, CompactionPolicy, CompactionProgress, CompactionSoFar,

@@ -29,6 +29,7 @@ use crate::{
     EngineConfig, Error, QueryInfo, Result, Session, SessionInfo,
     compact::Compactions,
     distributed::{self, Cluster, Shares, Worker, WorkerInfo},
+    functions,
     registry::Registry,
     rules,
     scan::{CacheUse, HotCache, RemoteFiles, SnapshotCache, SnapshotTable},
@@ -65,6 +66,7 @@ impl Engine {
         let builder = SessionStateBuilder::new().with_config(session_config(&config)).with_runtime_env(runtime.clone());
         let mut template = rules::add(builder).build();
         rules::guard_functions(&mut template)?;
+        functions::register(&mut template)?;
         let slots = Slots::new(Limits {
             running: config.max_concurrent_queries,
             running_per_user: config.max_concurrent_per_user,

@@ -41,6 +41,8 @@ fn fit(parameter: &Parameter, value: &ScalarValue) -> Result<ScalarValue> {
         Ok(cast) if value.is_null() || cast.cast_to(&given).is_ok_and(|back| back == *value) => Ok(cast),
         Ok(_) => Ok(value.clone()),
         Err(_) if wanted.is_numeric() && given.is_numeric() => Ok(value.clone()),
+        // What takes a vector reads text, too, and knows better what to say of another length.
+        Err(_) if wanted.is_list() && (given.is_list() || given.is_string()) => Ok(value.clone()),
         Err(e) => {
             Err(Error::Invalid(format!("parameter {} cannot be read as {wanted}: {}", parameter.name, e.message())))
         }

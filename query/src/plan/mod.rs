@@ -29,6 +29,7 @@ use crate::{
 pub(crate) use bulk::Contexts as BulkContexts;
 pub(crate) use execute::{open, physical};
 pub(crate) use optimise::optimise;
+pub(crate) use parts::looks_at_its_row;
 pub use parts::{Divisible, Part};
 pub(crate) use source::Sent;
 pub use source::Source;
@@ -258,6 +259,15 @@ impl Plan {
         match &self.0.body {
             Body::Query(query) => query.is_small || self.divisible().is_some_and(|divisible| divisible.whole),
             Body::Update(_) => false,
+        }
+    }
+
+    /// A query as it was optimised.
+    #[cfg(test)]
+    pub(crate) fn optimised(&self) -> Option<&LogicalPlan> {
+        match &self.0.body {
+            Body::Query(query) => Some(&query.optimised),
+            Body::Update(_) => None,
         }
     }
 

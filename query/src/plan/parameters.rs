@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use arrow::datatypes::DataType;
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
-    logical_expr::{Cast, Expr, LogicalPlan, TryCast, expr::Placeholder},
+    logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, TryCast, expr::Placeholder, utils::merge_schema},
 };
 
 use super::Parameter;
-use crate::Result;
+use crate::{Result, functions::Distance};
 
 /// The parameters of a plan, in numeric order; named ones come last.
 pub(super) fn of(plan: Option<&LogicalPlan>) -> Result<Vec<Parameter>> {
@@ -19,6 +19,10 @@ pub(super) fn of(plan: Option<&LogicalPlan>) -> Result<Vec<Parameter>> {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 match expr {
+                    // A vector is compared with vectors of its own length.
+                    Expr::ScalarFunction(call) if call.func.inner().is::<Distance>() => {
+                        vectors(&mut found, &call.args, node);
+                    }
                     Expr::Placeholder(parameter) => note(&mut found, parameter, None),
                     Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
                         if let Expr::Placeholder(parameter) = expr.as_ref() {
@@ -32,6 +36,20 @@ pub(super) fn of(plan: Option<&LogicalPlan>) -> Result<Vec<Parameter>> {
         })
     })?;
     Ok(found.into_iter().map(|((_, name), data_type)| Parameter { name, data_type }).collect())
+}
+
+/// The parameters among the arguments of a distance have the type of the other one, if that is one of lists.
+fn vectors(found: &mut Found, args: &[Expr], node: &LogicalPlan) {
+    let [a, b] = args else { return };
+    for (parameter, other) in [(a, b), (b, a)] {
+        if let Expr::Placeholder(parameter) = parameter
+            && !matches!(other, Expr::Placeholder(_))
+            && let Ok(of) = other.get_type(&merge_schema(&node.inputs()))
+            && of.is_list()
+        {
+            note(found, parameter, Some(&of));
+        }
+    }
 }
 
 type Found = BTreeMap<(u64, String), Option<DataType>>;

@@ -105,7 +105,7 @@ fn table_of(plan: &LogicalPlan) -> Option<(SnapshotTable, bool)> {
 }
 
 /// Whether an expression's value depends on nothing but its row.
-fn looks_at_its_row(expr: &Expr) -> bool {
+pub(crate) fn looks_at_its_row(expr: &Expr) -> bool {
     let mut alone = true;
     let look = |expr: &Expr| {
         alone = !matches!(

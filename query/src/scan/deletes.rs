@@ -99,7 +99,8 @@ impl Selections {
                     Some(live) => live,
                     None => {
                         let rows = u32::try_from(record.rows).map_err(|_| too_long())?;
-                        let live = bits(rows, &dataset.read_deletes(record).await.map_err(Error::from)?);
+                        let deleted = dataset.read_deletes(record).await.map_err(Error::from)?;
+                        let live = bits(rows, &deleted, false);
                         self.bits.insert(deletes, live.clone());
                         live
                     }
@@ -128,17 +129,17 @@ impl Selections {
     }
 }
 
-/// A bit for each row of a file: whether it lives.
-fn bits(rows: u32, deleted: &RowSet) -> BooleanBuffer {
+/// A bit for each row of a file, which is `within` for those of a set.
+pub(super) fn bits(rows: u32, set: &RowSet, within: bool) -> BooleanBuffer {
     let length = |from: u32, to: u32| usize::try_from(to - from).unwrap_or(usize::MAX);
     let mut bits = BooleanBufferBuilder::new(length(0, rows));
     let mut next = 0;
-    for run in deleted.runs(0..rows) {
-        bits.append_n(length(next, run.start), true);
-        bits.append_n(length(run.start, run.end), false);
+    for run in set.runs(0..rows) {
+        bits.append_n(length(next, run.start), !within);
+        bits.append_n(length(run.start, run.end), within);
         next = run.end;
     }
-    bits.append_n(length(next, rows), true);
+    bits.append_n(length(next, rows), !within);
     bits.finish()
 }
 
@@ -218,8 +219,9 @@ mod tests {
     #[test]
     fn a_bit_says_whether_a_row_lives() {
         let deleted: RowSet = [0, 2, 3].into_iter().collect();
-        assert_eq!(bits(5, &deleted).iter().collect::<Vec<_>>(), [false, true, false, false, true]);
-        assert_eq!(bits(4, &deleted).iter().collect::<Vec<_>>(), [false, true, false, false]);
-        assert_eq!(bits(2, &RowSet::new()).count_set_bits(), 2);
+        assert_eq!(bits(5, &deleted, false).iter().collect::<Vec<_>>(), [false, true, false, false, true]);
+        assert_eq!(bits(4, &deleted, false).iter().collect::<Vec<_>>(), [false, true, false, false]);
+        assert_eq!(bits(2, &RowSet::new(), false).count_set_bits(), 2);
+        assert_eq!(bits(5, &deleted, true).iter().collect::<Vec<_>>(), [true, false, true, true, false]);
     }
 }

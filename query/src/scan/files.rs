@@ -41,7 +41,7 @@ pub(crate) struct SnapshotFiles {
     /// The table's columns inside the engine: strings and bytes as views, no field ids.
     pub(super) schema: SchemaRef,
     /// The files as the catalog knows them.
-    pub(super) records: Arc<[Arc<DataFile>]>,
+    pub(crate) records: Arc<[Arc<DataFile>]>,
     /// One per file, in the order of the snapshot, with statistics.
     pub(super) files: Vec<PartitionedFile>,
     /// The number of that schema: files with another one are read by way of `evolution`.

@@ -31,7 +31,7 @@ use super::{
     HotCache, SnapshotCache,
     deletes::Selections,
     files::{self, SnapshotFiles},
-    hot::{ColumnKey, HotSource, Loader, Scan, Wanted},
+    hot::{ColumnKey, HotFile, HotSource, Loader, Scan, Wanted},
     part, pruning,
     reader::{Readers, SmallFiles},
 };
@@ -43,7 +43,7 @@ pub(crate) struct SnapshotTable {
     dataset: Dataset,
     version: Version,
     is_fixed: bool,
-    pub(super) files: Arc<SnapshotFiles>,
+    pub(crate) files: Arc<SnapshotFiles>,
     small_files: SmallFiles,
     pub(super) selections: Selections,
     hot: HotCache,
@@ -255,7 +255,7 @@ impl SnapshotTable {
     }
 
     /// The columns of a scan as the hot cache knows them; `None` when it does not know one.
-    fn column_keys(&self, columns: &[usize]) -> Option<Vec<ColumnKey>> {
+    pub(super) fn column_keys(&self, columns: &[usize]) -> Option<Vec<ColumnKey>> {
         let key = |index: &usize| {
             let id = self.files.ids.get(*index).copied().flatten()?;
             Some((id, self.files.schema.fields().get(*index)?.data_type().clone()))
@@ -311,6 +311,15 @@ impl SnapshotTable {
         let both = UnionExec::try_new(vec![hot, cold])?;
         // A plan for one core has nobody who would bring the two together.
         Ok(Some(if partitions == 1 { Arc::new(CoalescePartitionsExec::new(both)) } else { both }))
+    }
+
+    /// Files of which all columns are in the hot cache, if it is on, and the others.
+    pub(super) fn hot_files(
+        &self,
+        files: Vec<PartitionedFile>,
+        columns: &[ColumnKey],
+    ) -> (Vec<HotFile>, Vec<PartitionedFile>) {
+        if self.hot.is_on() { self.hot.split(self.dataset.id(), files, columns) } else { (Vec::new(), files) }
     }
 
     fn loader(&self, state: &dyn Session) -> Loader {

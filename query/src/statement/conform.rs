@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
-    array::{RecordBatch, RecordBatchOptions},
+    array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait, RecordBatch, RecordBatchOptions},
     compute::{CastOptions, cast_with_options},
     datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef},
 };
@@ -64,9 +64,15 @@ fn stored_type(data_type: &DataType) -> DataType {
 /// A batch of the engine with a dataset's column names and types, by position. Nulls are left for the writer to judge: it
 /// knows the row.
 pub(crate) fn to_stored(batch: &RecordBatch, schema: &Schema) -> Result<RecordBatch> {
+    to_stored_from(batch, schema, 0)
+}
+
+/// As [`to_stored`]; `first_row` is the number of the batch's first row, for errors.
+pub(super) fn to_stored_from(batch: &RecordBatch, schema: &Schema, first_row: u64) -> Result<RecordBatch> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     let mut columns = Vec::with_capacity(batch.num_columns());
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        check_length(field, column, first_row)?;
         columns.push(match column.data_type() == field.data_type() {
             true => column.clone(),
             false => cast_with_options(column, field.data_type(), &strict)
@@ -81,6 +87,30 @@ pub(crate) fn to_stored(batch: &RecordBatch, schema: &Schema) -> Result<RecordBa
         .collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+}
+
+/// Refuses lists that do not have the length of a column of vectors.
+fn check_length(field: &Field, column: &ArrayRef, first_row: u64) -> Result<()> {
+    let DataType::FixedSizeList(_, size) = field.data_type() else { return Ok(()) };
+    let wrong = match column.data_type() {
+        DataType::List(_) => of_other_length(column.as_list::<i32>(), *size),
+        DataType::LargeList(_) => of_other_length(column.as_list::<i64>(), *size),
+        _ => None,
+    };
+    match wrong {
+        None => Ok(()),
+        Some((row, length)) => Err(Error::Invalid(format!(
+            "column '{}', row {}: the vector has {length} numbers, and the column's have {size}",
+            field.name(),
+            first_row + row as u64
+        ))),
+    }
+}
+
+/// The first list that does not have `size` items, and how many it has.
+fn of_other_length<O: OffsetSizeTrait>(lists: &GenericListArray<O>, size: i32) -> Option<(usize, usize)> {
+    let mut lengths = lists.offsets().lengths().enumerate();
+    lengths.find(|(row, length)| usize::try_from(size) != Ok(*length) && lists.is_valid(*row))
 }
 
 #[cfg(test)]

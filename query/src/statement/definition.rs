@@ -111,6 +111,7 @@ pub(crate) fn sql_type(data_type: &DataType) -> String {
             format!("DECIMAL({precision}, {scale})")
         }
         DataType::List(item) | DataType::LargeList(item) => format!("{}[]", sql_type(item.data_type())),
+        DataType::FixedSizeList(item, size) => format!("{}[{size}]", sql_type(item.data_type())),
         DataType::Struct(fields) => {
             let fields: Vec<_> =
                 fields.iter().map(|f| format!("{} {}", quote(f.name()), sql_type(f.data_type()))).collect();
@@ -131,10 +132,11 @@ mod tests {
             Field::new("id", DataType::Int64, false),
             Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, None), true),
             Field::new("tags", DataType::new_list(DataType::Utf8, true), true),
+            Field::new("e", DataType::new_fixed_size_list(DataType::Float32, 384, true), true),
         ]);
         assert_eq!(
             table(&name, &schema, &[]),
-            r#"CREATE TABLE "public"."a ""b""" ("id" BIGINT NOT NULL, "at" TIMESTAMP(6), "tags" VARCHAR[])"#
+            r#"CREATE TABLE "public"."a ""b""" ("id" BIGINT NOT NULL, "at" TIMESTAMP(6), "tags" VARCHAR[], "e" REAL[384])"#
         );
     }
 }

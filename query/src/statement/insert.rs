@@ -17,7 +17,7 @@ use datafusion::{
 use skein_catalog::{At, Change, Dataset, Entry, Operation};
 use skein_model::TableName;
 
-use super::{Input, Running, Update, create_table::commit, rows};
+use super::{Input, Running, Update, create_table::commit, rows, vectors};
 use crate::{Error, Result, TempMode, UpdateCount, names::Scope};
 
 #[derive(Debug, Clone)]
@@ -55,7 +55,8 @@ pub(crate) async fn plan(scope: &Scope, insert: Ast) -> Result<Update> {
         other => return Err(Error::unsupported(other.name(), "use INSERT INTO")),
     };
     let target = target(scope, &planned.table_name).await?;
-    let input = Input::new(scope.core(), nullable_values(planned.input.as_ref())?)?;
+    let rows = vectors::any_length(nullable_values(planned.input.as_ref())?)?;
+    let input = Input::new(scope.core(), rows)?;
     Ok(Update::Insert(Insert { target, input, overwrite }))
 }
 
@@ -79,7 +80,7 @@ pub(crate) async fn of_rows(scope: &Scope, name: &TableReference, rows: LogicalP
         Ok(value.cast_to(field.data_type(), rows.schema())?.alias(field.name()))
     };
     let columns = table.fields().iter().map(value).collect::<Result<Vec<_>>>()?;
-    let rows = LogicalPlanBuilder::from(rows).project(columns)?.build()?;
+    let rows = vectors::any_length(LogicalPlanBuilder::from(rows).project(columns)?.build()?)?;
     Ok(Update::Insert(Insert { target, input: Input::new(scope.core(), rows)?, overwrite: false }))
 }
 

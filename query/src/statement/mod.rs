@@ -19,6 +19,7 @@ mod set;
 mod transaction;
 mod truncate;
 mod update;
+mod vectors;
 mod view;
 
 use std::sync::Arc;

@@ -38,7 +38,7 @@ pub(super) async fn write(
     let mut writer = DatasetWriter::new(dataset, schema.clone(), options);
     let outcome = async {
         while let Some(batch) = rows.next().await {
-            let batch = conform::to_stored(&batch?, &schema)?;
+            let batch = conform::to_stored_from(&batch?, &schema, writer.rows())?;
             running.run.add(batch.num_rows() as u64, batch_bytes(&batch));
             writer.write(batch).await?;
         }

@@ -24,4 +24,5 @@ mod support;
 mod temp;
 mod time_travel;
 mod update;
+mod vectors;
 mod views;

@@ -15,9 +15,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ingest", &["catalog", "storage", "model"]),
     ("query", &["catalog", "vector", "storage", "model"]),
     ("flight-sql", &["query", "proto", "model"]),
-    ("flight-server", &["flight-sql", "query", "ingest", "catalog", "storage", "proto", "model", "client"]),
+    ("flight-server", &["flight-sql", "query", "ingest", "vector", "catalog", "storage", "proto", "model", "client"]),
     ("client", &["proto"]),
-    ("tests", &["flight-server", "flight-sql", "query", "ingest", "catalog", "storage", "proto", "model", "client"]),
+    ("tests", &["flight-server", "flight-sql", "query", "ingest", "vector", "catalog", "storage", "proto", "model", "client"]),
 ];
 
 fn read(path: &Path) -> DocumentMut {

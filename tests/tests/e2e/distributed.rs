@@ -80,6 +80,10 @@ pub const QUERIES: &[(&str, bool)] = &[
         true,
     ),
     ("select v.x, count(*) from (values (1), (2), (3)) as v(x) join lines l on l.quantity = v.x group by v.x", true),
+    (
+        "select id, l2_distance([part, quantity], '[3, 4]') as d from lines where vector_norm([part, 1]) > 2 order by d, id limit 20",
+        true,
+    ),
     ("select count(*) from orders where id = 77", true),
     ("select * from orders where id < 0 order by total", false),
 ];

@@ -108,6 +108,7 @@ async fn plans_answer_like_the_sql_they_are_of() {
         "select b from t where b like 't%' order by b desc limit 1",
         "select a from t where a in (1, 3) and b not like '%w%'",
         "select * from (values (1, 'x'), (2, null)) v(n, s)",
+        "select a, round(inner_product([a, 2], [x, 1]) + cosine_distance([a, 1], [1, 0]), 5) as d from u",
         "select 1 + 1 as two, current_date is null as never",
         "select date '2024-02-29' + interval '1 year' as d, timestamp '2024-01-01T00:00:00' as ts",
     ] {
