@@ -3,7 +3,6 @@
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 REQUIREMENTS="$ROOT/clients/python/requirements-test.txt"
-MODELS="$ROOT/clients/python/requirements-models.txt"
 VENV="${SKEIN_VENV:-$ROOT/.venv}"
 
 say() { printf '%s\n' "$*"; }

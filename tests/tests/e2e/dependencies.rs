@@ -9,7 +9,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("proto", &["model"]),
     ("storage", &["model"]),
-    ("ai", &["model"]),
     ("catalog", &["storage", "model"]),
     ("vector", &["catalog", "ai", "storage", "model"]),
     ("ingest", &["catalog", "storage", "model"]),
