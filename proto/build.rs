@@ -2,11 +2,16 @@
 
 use std::io::Result;
 
-const FILES: [&str; 3] = ["proto/skein/v1/actions.proto", "proto/skein/v1/ingest.proto", "proto/skein/v1/ticket.proto"];
+const FILES: [&str; 4] = [
+    "proto/skein/v1/actions.proto",
+    "proto/skein/v1/ingest.proto",
+    "proto/skein/v1/search.proto",
+    "proto/skein/v1/ticket.proto",
+];
 /// Messages that carry a secret: their `Debug` is written by hand.
 const SECRET: [&str; 3] = ["UserCreateRequest", "UserSetPasswordRequest", "TokenCreateResponse"];
 /// Messages that appear as JSON: those of the actions and of ingest.
-const JSON: [&str; 36] = [
+const JSON: [&str; 52] = [
     "DatasetDropRequest",
     "DatasetDropResponse",
     "DatasetResyncRequest",
@@ -43,6 +48,22 @@ const JSON: [&str; 36] = [
     "WorkerRegisterResponse",
     "PutMetadata",
     "RejectedRow",
+    "IndexCreateRequest",
+    "IndexCreateResponse",
+    "IndexDropRequest",
+    "IndexDropResponse",
+    "IndexRebuildRequest",
+    "IndexRebuildResponse",
+    "IndexPromoteRequest",
+    "IndexPromoteResponse",
+    "IndexRollbackRequest",
+    "IndexRollbackResponse",
+    "JobCancelRequest",
+    "JobCancelResponse",
+    "VectorSearchRequest",
+    "VectorSearchResponse",
+    "Vector",
+    "ExchangeCommand",
 ];
 
 fn main() -> Result<()> {

@@ -15,7 +15,8 @@ use std::{
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// Names the variants to build, with commas between them, where not all are wanted: each takes minutes. The generic one is always there.
+/// Names the variants to build, with commas between them. The generic one is always there. Each of the others takes minutes, so without a word of this they are a
+/// matter of release builds.
 const ONLY: &str = "SKEIN_FAISS_VARIANTS";
 
 /// The bridge's own files.
@@ -77,7 +78,10 @@ fn main() -> Result<()> {
 /// The variants besides the generic one.
 fn wanted() -> Result<Vec<&'static Variant>> {
     let possible: &[Variant] = if variable("CARGO_CFG_TARGET_ARCH")? == "x86_64" { &X86_64 } else { &[] };
-    let Ok(only) = env::var(ONLY) else { return Ok(possible.iter().collect()) };
+    let Ok(only) = env::var(ONLY) else {
+        let release = variable("PROFILE")? == "release";
+        return Ok(possible.iter().filter(|_| release).collect());
+    };
     let named = only.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != GENERIC.name);
     named
         .map(|name| {

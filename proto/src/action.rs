@@ -106,6 +106,27 @@ actions! {
     CacheUnpin, "cache.unpin", CacheUnpinRequest, CacheUnpinResponse,
         r#"{"dataset": "flights"}"#,
         "Lets a pinned dataset make room in memory again.";
+    IndexCreate, "index.create", IndexCreateRequest, IndexCreateResponse,
+        r#"{"dataset": "docs", "column": "embedding", "kind": "hnsw", "metric": "cosine"}"#,
+        "Makes an index of a vector column and builds it.";
+    IndexDrop, "index.drop", IndexDropRequest, IndexDropResponse,
+        r#"{"name": "docs_embedding", "if_exists": true}"#,
+        "Drops an index.";
+    IndexRebuild, "index.rebuild", IndexRebuildRequest, IndexRebuildResponse,
+        r#"{"name": "docs_embedding"}"#,
+        "Builds a new generation of an index from the newest version of its dataset.";
+    IndexPromote, "index.promote", IndexPromoteRequest, IndexPromoteResponse,
+        r#"{"name": "docs_embedding", "generation": "01J9ZQ0000000000000000000"}"#,
+        "Makes a generation of an index the live one.";
+    IndexRollback, "index.rollback", IndexRollbackRequest, IndexRollbackResponse,
+        r#"{"name": "docs_embedding", "reason": "recall was worse"}"#,
+        "Makes the generation of an index that was live before the live one again.";
+    VectorSearch, "vector.search", VectorSearchRequest, VectorSearchResponse,
+        r#"{"dataset": "docs", "vectors": [{"values": [0.1, 0.2, 0.3]}], "k": 10, "filter": "lang = 'en'"}"#,
+        "Finds the rows whose vectors are nearest to given ones.";
+    JobCancel, "job.cancel", JobCancelRequest, JobCancelResponse,
+        r#"{"job": "01J9ZQ0000000000000000000"}"#,
+        "Ends a job, such as the build of an index.";
     BucketProbe, "bucket.probe", BucketProbeRequest, BucketProbeResponse,
         r#"{"bucket": "default"}"#,
         "Finds out whether a bucket can be read and safely written.";

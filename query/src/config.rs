@@ -19,6 +19,10 @@ pub struct EngineConfig {
     pub statement_timeout: Option<Duration>,
     /// Most bytes of decoded columns that are kept in memory, out of `memory_bytes`; 0 for none.
     pub hot_cache_bytes: u64,
+    /// Most bytes that vector indexes may take in memory; beside `memory_bytes`.
+    pub index_memory_bytes: u64,
+    /// Where copies of index files are kept. `None`: a folder beside what operators spill.
+    pub index_dir: Option<PathBuf>,
     /// How many partitions a plan is split into; usually the number of cores.
     pub target_partitions: usize,
     /// Rows per batch inside the engine.
@@ -52,6 +56,8 @@ impl Default for EngineConfig {
             memory_per_user: usize::MAX,
             statement_timeout: None,
             hot_cache_bytes: 0,
+            index_memory_bytes: 4 << 30,
+            index_dir: None,
             target_partitions: cores,
             batch_size: 8192,
             spill_dir: None,
@@ -63,6 +69,17 @@ impl Default for EngineConfig {
             distribution: Distribution::Auto,
             distribute_min_bytes: 256 << 20,
             writer: WriterOptions::default(),
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Where copies of index files are kept.
+    pub(crate) fn index_folder(&self) -> PathBuf {
+        match (&self.index_dir, &self.spill_dir) {
+            (Some(folder), _) => folder.clone(),
+            (None, Some(spill)) => spill.join("indexes"),
+            (None, None) => std::env::temp_dir().join(format!("skein-indexes-{}", std::process::id())),
         }
     }
 }

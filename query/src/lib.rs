@@ -23,7 +23,6 @@ mod plan;
 mod registry;
 mod rules;
 mod scan;
-#[allow(dead_code, unused_imports, reason = "the rule that asks indexes comes with them")]
 mod search;
 mod session;
 mod sql;
@@ -46,6 +45,8 @@ pub use plain::{plain_field, plain_type};
 pub use plan::{Divisible, Parameter, Part, Pins, Plan, PlanKind, Source, UpdateCount};
 pub use registry::{Progress, QueryInfo, QueryState, QueryStream, SessionInfo};
 pub use scan::CacheUse;
+pub use search::{Consistency, CreatedIndex, NewIndexRequest, SearchAnswer, SearchOptions, SearchRequest, Searcher};
 pub use session::{Compression, Delivery, Session, TableInfo, TableKind, TableSize, TempMode};
 pub use skein_catalog::{KeyKind, Rule, SavepointId, Transaction, TransactionId};
+pub use skein_vector::{IndexKind, IndexSpec, Metric};
 pub use substrait::{SUBSTRAIT_NEWEST, SUBSTRAIT_OLDEST, check_substrait_version};

@@ -73,3 +73,17 @@ def test_compatibility_md_names_tests_that_exist() -> None:
     numbered = {int(number) for number in re.findall(r"^(\d+)\. `", text, re.M)}
     cells = {int(cell) for line in text.splitlines() if line.startswith("|") for cell in re.findall(r"\| (\d+)(?= \|)", line)}
     assert numbered == cells
+
+
+def test_the_page_about_search(tmp_path: Path) -> None:
+    """Its SQL from top to bottom, then its Python."""
+    with Server(tmp_path / "server") as server:
+        sql = [code for _, code in blocks("search.md", "sql")]
+        keep = [code.replace("DROP INDEX docs_embedding;", "") for code in sql]
+        prelude = "import pyarrow\nvectors = pyarrow.array([[1.0, 0.0, 0.0]], pyarrow.list_(pyarrow.float32(), 3))\nbatch = pyarrow.record_batch({'v': vectors})\n"
+        python = prelude + "\n".join(code for _, code in blocks("search.md", "python")) + "\nassert len(rows) == 2 and answers.num_rows == 3, (rows, answers)\n"
+        for command in [[str(binary()), "sql", "\n".join(keep)], [sys.executable, "-c", at(server, python)], [str(binary()), "sql", "DROP INDEX docs_embedding"]]:
+            run = subprocess.run(
+                command, cwd=tmp_path, env=environment(server), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+            )
+            assert run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"

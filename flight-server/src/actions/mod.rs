@@ -10,6 +10,12 @@ mod dataset_expire;
 mod dataset_gc;
 mod dataset_resync;
 mod dataset_verify;
+mod index_create;
+mod index_drop;
+mod index_promote;
+mod index_rebuild;
+mod index_rollback;
+mod job_cancel;
 mod prepared;
 mod query_cancel;
 mod renew;
@@ -22,10 +28,12 @@ mod transaction;
 mod user_create;
 mod user_delete;
 mod user_set_password;
+mod vector_search;
 mod worker_register;
 
 pub(crate) use prepared::unpack;
 pub(crate) use session_messages::SessionOptions;
+pub(crate) use vector_search::request as search_request;
 pub use standard::StandardAction;
 
 use std::{str::FromStr as _, sync::Arc};
@@ -76,6 +84,8 @@ pub fn may_change(name: &str) -> bool {
             | Action::CacheUnpin
             | Action::BucketProbe
             | Action::DatasetVerify
+            | Action::VectorSearch
+            | Action::JobCancel
             | Action::WorkerRegister,
         ) => false,
         Some(_) => true,
@@ -113,6 +123,13 @@ async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -
         Action::CachePin => call(body, |request| cache_pin::run(state, request)).await,
         Action::CacheUnpin => call(body, |request| cache_unpin::run(state, request)).await,
         Action::WorkerRegister => call(body, |request| worker_register::run(state, request)).await,
+        Action::IndexCreate => call(body, |request| index_create::run(state, caller, request)).await,
+        Action::IndexDrop => call(body, |request| index_drop::run(state, caller, request)).await,
+        Action::IndexRebuild => call(body, |request| index_rebuild::run(state, caller, request)).await,
+        Action::IndexPromote => call(body, |request| index_promote::run(state, caller, request)).await,
+        Action::IndexRollback => call(body, |request| index_rollback::run(state, caller, request)).await,
+        Action::JobCancel => call(body, |request| job_cancel::run(state, caller, request)).await,
+        Action::VectorSearch => vector_search::run(caller, body).await,
         Action::BucketProbe => call(body, |request| bucket_probe::run(state, request)).await,
     }
 }

@@ -142,7 +142,13 @@ pub const fn of_action(action: Action) -> ActionAccess {
         | Action::DatasetResync
         | Action::DatasetCompact
         | Action::DatasetExpire
-        | Action::DatasetVerify => ActionAccess::Login,
+        | Action::DatasetVerify
+        | Action::IndexCreate
+        | Action::IndexDrop
+        | Action::IndexRebuild
+        | Action::IndexPromote
+        | Action::IndexRollback
+        | Action::VectorSearch => ActionAccess::Login,
         Action::WorkerRegister => ActionAccess::Cluster,
         Action::CachePin
         | Action::CacheUnpin
@@ -150,7 +156,11 @@ pub const fn of_action(action: Action) -> ActionAccess {
         | Action::BucketProbe
         | Action::UserCreate
         | Action::UserDelete => ActionAccess::Admin,
-        Action::UserSetPassword | Action::TokenCreate | Action::TokenRevoke | Action::QueryCancel => {
+        Action::UserSetPassword
+        | Action::TokenCreate
+        | Action::TokenRevoke
+        | Action::QueryCancel
+        | Action::JobCancel => {
             ActionAccess::OwnOrAdmin
         }
     }

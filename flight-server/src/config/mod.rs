@@ -30,7 +30,7 @@ pub use print::effective;
 pub use reference::reference;
 pub use section::{Key, Section};
 pub use sections::{
-    AuthConfig, CatalogConfig, ClusterConfig, IngestConfig, MaintenanceConfig, QueryConfig, ServerConfig,
+    AuthConfig, CatalogConfig, ClusterConfig, IngestConfig, MaintenanceConfig, QueryConfig, SearchConfig, ServerConfig,
     StorageConfig, TelemetryConfig, TlsConfig,
 };
 pub use skein_model::ByteSize;
@@ -51,6 +51,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// The SQL engine.
     pub query: QueryConfig,
+    /// Vector indexes.
+    pub search: SearchConfig,
     /// Servers that work together.
     pub cluster: ClusterConfig,
     /// Writing data files.
@@ -87,13 +89,14 @@ impl Config {
     }
 
     /// All sections, in the order of the reference.
-    pub fn sections(&self) -> [&dyn Section; 10] {
+    pub fn sections(&self) -> [&dyn Section; 11] {
         [
             &self.server,
             &self.storage,
             &self.auth,
             &self.tls,
             &self.query,
+            &self.search,
             &self.cluster,
             &self.ingest,
             &self.catalog,
@@ -104,12 +107,13 @@ impl Config {
 
     /// The section of that name, to change it.
     fn section_mut(&mut self, name: &str) -> Option<&mut dyn Section> {
-        let all: [&mut dyn Section; 10] = [
+        let all: [&mut dyn Section; 11] = [
             &mut self.server,
             &mut self.storage,
             &mut self.auth,
             &mut self.tls,
             &mut self.query,
+            &mut self.search,
             &mut self.cluster,
             &mut self.ingest,
             &mut self.catalog,

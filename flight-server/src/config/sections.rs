@@ -67,6 +67,17 @@ impl StorageConfig {
 }
 
 section! {
+    /// Vector indexes.
+    SearchConfig = "search" {
+        /// Memory for vector indexes, beside `query.memory`. Those that were searched least recently make room for others; one that is larger is not built,
+        /// and searches do without it.
+        memory: ByteSize = ByteSize(4 << 30),
+        /// Folder for copies of index files. Without it, a folder beside what queries spill.
+        folder: Option<PathBuf> = None,
+    }
+}
+
+section! {
     /// Who may connect.
     AuthConfig = "auth" {
         /// `"auto"`: no login while the server listens on loopback and has no users, login otherwise. `"required"`: always.

@@ -3,6 +3,7 @@
 mod caller;
 mod decode;
 mod do_action;
+mod do_exchange;
 mod do_get;
 mod do_put;
 mod handshake;

@@ -9,7 +9,7 @@ use arrow_flight::{
 use skein_flight_sql::Call;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{Answers, Caller, do_action, do_put, handshake, info, list_actions, list_flights};
+use super::{Answers, Caller, do_action, do_exchange, do_put, handshake, info, list_actions, list_flights};
 use crate::{server::State, status};
 
 /// The Flight service, except for DoGet, which [`FlightRoutes`](super::FlightRoutes) answers.
@@ -76,10 +76,12 @@ impl FlightService for FlightApi {
         do_put::answer(&self.state, caller, request).await.map(Response::new)
     }
 
-    async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
-        Err(Status::unimplemented(
-            "DoExchange is not done yet; it will take streams of query vectors for search. Use DoGet with SQL, or DoPut",
-        ))
+    async fn do_exchange(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        let caller = Caller::of(&request)?;
+        do_exchange::answer(&self.state, caller, request).await.map(Response::new)
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {

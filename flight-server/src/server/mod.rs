@@ -4,6 +4,7 @@ mod connection;
 mod drain;
 mod error;
 mod http_port;
+mod ping_ack;
 mod reflection;
 mod running;
 mod state;

@@ -36,6 +36,8 @@ const MAX_STREAMS: u32 = 1000;
 const MAX_HEADERS: u32 = 64 << 10;
 /// How often the running tasks are counted while a worker ends.
 const TASK_STEP: Duration = Duration::from_millis(20);
+/// How often builds of indexes are looked for that no server does.
+const BUILDS: Duration = Duration::from_secs(10);
 /// How often idle sessions are looked for, and users that another server created.
 const SWEEPS: Duration = Duration::from_secs(5);
 /// In one sweep of so many, tables that other servers have dropped are forgotten.
@@ -111,6 +113,7 @@ impl Running {
         let http_stop = CancellationToken::new();
         let sweeps = tokio::spawn(sweeps(Arc::clone(&state)));
         tokio::spawn(upkeep::run(Arc::clone(&state), config.maintenance.clone(), stop.clone()));
+        tokio::spawn(builds(Arc::clone(&state), stop.clone()));
         let tidy = worker.map(|(worker, _)| tokio::spawn(tidy(worker, Arc::clone(&state.tasks))));
         let http =
             http.map(|(listener, _)| tokio::spawn(http_port::serve(listener, Arc::clone(&state), http_stop.clone())));
@@ -205,6 +208,20 @@ async fn leave(heartbeat: Heartbeat, state: &State, limit: Duration) {
 fn worker(config: &Config, state: &State) -> Option<(Worker, Shares)> {
     let members = Arc::clone(&state.members) as Arc<dyn Cluster>;
     (config.server.role == Role::Worker).then(|| state.engine.worker(members, VERSION))
+}
+
+/// Takes up builds of indexes that wait, or whose server has gone.
+async fn builds(state: Arc<State>, stop: CancellationToken) {
+    loop {
+        let pause = BUILDS.mul_f64(rand::random_range(0.75..1.25));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = state.engine.take_up_builds().await {
+            tracing::warn!(%error, "builds that wait cannot be looked for");
+        }
+    }
 }
 
 async fn sweeps(state: Arc<State>) {

@@ -164,6 +164,8 @@ fn engine_config(config: &Config, writer: WriterOptions) -> EngineConfig {
         memory_per_user: config.query.memory_per_user.map_or(usize::MAX, ByteSize::as_usize),
         statement_timeout: config.query.statement_timeout,
         hot_cache_bytes: config.query.hot_cache.map_or(0, |size| size.0),
+        index_memory_bytes: config.search.memory.0,
+        index_dir: config.search.folder.clone(),
         target_partitions: config.query.partitions(),
         batch_size: config.query.batch_size,
         spill_dir: config.query.spill_dir.clone(),

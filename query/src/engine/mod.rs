@@ -33,6 +33,7 @@ use crate::{
     registry::Registry,
     rules,
     scan::{CacheUse, HotCache, RemoteFiles, SnapshotCache, SnapshotTable},
+    search::{Builds, Indexes, SearchOptions},
 };
 
 /// What all sessions of a server share: the catalog, the memory pool, caches, the registry of queries. Cheap to clone.
@@ -52,6 +53,8 @@ struct Shared {
     slots: Slots,
     shared_slots: SharedSlots,
     snapshots: SnapshotCache,
+    indexes: Indexes,
+    builds: Builds,
     sessions: Mutex<Vec<Weak<Session>>>,
     cluster: OnceLock<Arc<dyn Cluster>>,
 }
@@ -73,7 +76,9 @@ impl Engine {
             waiting: config.max_queued_queries,
             waiting_per_user: config.max_queued_per_user,
         });
-        let snapshots = SnapshotCache::new(HotCache::new(config.hot_cache_bytes, runtime.memory_pool.clone()));
+        let indexes = Indexes::new(&catalog, config.index_folder(), config.index_memory_bytes);
+        let hot = HotCache::new(config.hot_cache_bytes, runtime.memory_pool.clone());
+        let snapshots = SnapshotCache::new(hot).with_indexes(indexes.clone());
         let budgets = Budgets::new(runtime.memory_pool.clone(), config.memory_per_statement, config.memory_per_user);
         Ok(Self(Arc::new(Shared {
             catalog,
@@ -86,6 +91,8 @@ impl Engine {
             slots,
             shared_slots: SharedSlots::default(),
             snapshots,
+            indexes,
+            builds: Builds::default(),
             sessions: Mutex::default(),
             cluster: OnceLock::new(),
         })))
@@ -261,6 +268,21 @@ impl Engine {
     pub(crate) fn snapshots(&self) -> &SnapshotCache {
         &self.0.snapshots
     }
+
+    /// The indexes of all datasets.
+    pub(crate) fn indexes(&self) -> &Indexes {
+        &self.0.indexes
+    }
+
+    pub(crate) fn builds(&self) -> &Builds {
+        &self.0.builds
+    }
+
+    /// A state whose scans have one partition, in which files follow each other.
+    pub(crate) fn ordered(&self) -> SessionState {
+        let config = self.0.template.config().clone().with_target_partitions(1);
+        SessionStateBuilder::from(self.0.template.clone()).with_config(config).build()
+    }
 }
 
 /// Sorts in each partition of a statement for which memory is planned.
@@ -283,6 +305,7 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
         .with_target_partitions(config.target_partitions.max(1))
         .with_batch_size(config.batch_size.max(1));
     let options = session.options_mut();
+    options.extensions.insert(SearchOptions::default());
     // Each sort sets this much aside for the merge of what it spilled. Beside the sorts of a few joins there must be room for rows.
     let execution = &mut options.execution;
     let sorts = config.target_partitions.max(1).saturating_mul(SORTS);

@@ -2,7 +2,7 @@
 
 mod classify;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use datafusion::error::DataFusionError;
 use skein_model::{ErrorKind, Kind, NameError, QueryId};
@@ -88,6 +88,12 @@ pub enum Error {
     /// The catalog refused.
     #[error(transparent)]
     Catalog(#[from] skein_catalog::Error),
+    /// An index refused or failed.
+    #[error(transparent)]
+    Vector(#[from] skein_vector::Error),
+    /// What several wait for failed.
+    #[error(transparent)]
+    Shared(Arc<Error>),
     /// A bucket refused.
     #[error(transparent)]
     Storage(#[from] skein_storage::Error),
@@ -128,6 +134,8 @@ impl Kind for Error {
             Self::Panicked { .. } => ErrorKind::Internal,
             Self::Catalog(error) => error.kind(),
             Self::Storage(error) => error.kind(),
+            Self::Vector(error) => error.kind(),
+            Self::Shared(error) => error.kind(),
             Self::Name(error) => error.kind(),
             Self::Engine { kind, .. } => *kind,
         }

@@ -14,6 +14,7 @@ use crate::{
     QueryStream, Result, distributed,
     engine::{self, Slot},
     registry::Run,
+    search,
     session::Core,
     statement::{Running, Update},
 };
@@ -26,7 +27,9 @@ pub(super) async fn query(planned: &Planned, query: &Query) -> Result<QueryStrea
         run.started();
         let core = &planned.core;
         let state = if query.is_small { &core.single } else { &core.state };
-        if let Some(rows) = on_workers(planned, query, &run).await? {
+        if !query.ranks
+            && let Some(rows) = on_workers(planned, query, &run).await?
+        {
             return Ok((rows, slot));
         }
         let rows = match query.has_clock {
@@ -135,6 +138,8 @@ pub(crate) async fn open(core: &Core, optimised: &LogicalPlan, run: &Run) -> Res
 type Opened = (SendableRecordBatchStream, Arc<dyn ExecutionPlan>);
 
 async fn open_watched(state: &SessionState, core: &Core, optimised: &LogicalPlan, run: &Run) -> Result<Opened> {
+    let narrowed = search::narrow(state, optimised, task(state, core, core.state.config(), run)).await?;
+    let optimised = narrowed.as_ref().unwrap_or(optimised);
     let plan = physical(state, optimised).await?;
     let config = core.bulk.of(plan.as_ref()).unwrap_or_else(|| core.state.config());
     let task = |config: &SessionConfig| task(state, core, config, run);

@@ -22,6 +22,7 @@ use skein_model::{DatasetId, Version};
 use crate::{
     Error, QueryStream, Result, Session,
     names::{Reads, Scope},
+    search,
     session::Core,
     statement::{Input, Update},
 };
@@ -106,6 +107,8 @@ struct Query {
     is_small: bool,
     /// It calls functions such as `now()`, whose value the optimiser puts in: it is optimised again for every run.
     has_clock: bool,
+    /// It asks for the rows that are nearest to a vector, which an index answers better than many workers.
+    ranks: bool,
 }
 
 impl Query {
@@ -113,7 +116,8 @@ impl Query {
         let optimised = optimise(core, &logical)?;
         let has_clock = optimise::has_clock(&logical)?;
         let is_small = point::is_small(&optimised);
-        Ok(Self { logical, optimised, is_small, has_clock })
+        let ranks = search::ranks(&optimised)?;
+        Ok(Self { logical, optimised, is_small, has_clock, ranks })
     }
 }
 

@@ -31,6 +31,7 @@ use super::{
     remote::with_evolution,
     statistics,
 };
+use crate::search::Indexes;
 
 /// Snapshots whose files are remembered.
 const REMEMBERED: usize = 256;
@@ -139,11 +140,18 @@ pub(crate) struct SnapshotCache {
     pub(super) small_files: SmallFiles,
     pub(super) hot: HotCache,
     pub(super) selections: Selections,
+    pub(super) indexes: Option<Indexes>,
 }
 
 impl SnapshotCache {
     pub(crate) fn new(hot: HotCache) -> Self {
-        Self { snapshots: Mutex::default(), small_files: SmallFiles::default(), selections: Selections::default(), hot }
+        let (snapshots, small_files, selections, indexes) = Default::default();
+        Self { snapshots, small_files, selections, hot, indexes }
+    }
+
+    /// The same, whose tables know of vector indexes.
+    pub(crate) fn with_indexes(self, indexes: Indexes) -> Self {
+        Self { indexes: Some(indexes), ..self }
     }
 
     /// Decoded columns.

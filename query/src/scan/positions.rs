@@ -1,6 +1,6 @@
 //! A dataset whose rows say where they are: what DELETE and UPDATE read.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{collections::HashSet, fmt, ops::Range, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
@@ -32,9 +32,10 @@ use datafusion::{
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use skein_catalog::{DataFile, RowSet};
+use skein_model::FileId;
 
 use super::{
-    SnapshotTable,
+    Rows, SnapshotTable,
     deletes::{access_plan, footer, spans},
     pruning,
     reader::{DataFileId, Readers},
@@ -54,6 +55,8 @@ const PARALLEL: usize = 8;
 pub(crate) struct PositionedTable {
     table: SnapshotTable,
     schema: SchemaRef,
+    /// Only these rows; all when `None`.
+    only: Option<Rows>,
 }
 
 impl PositionedTable {
@@ -61,7 +64,34 @@ impl PositionedTable {
         let mut fields = table.files.schema.fields().to_vec();
         fields.push(Arc::new(Field::new(FILE, DataType::UInt32, false)));
         fields.push(Arc::new(Field::new(ROW, DataType::UInt32, false)));
-        Self { table, schema: Arc::new(Schema::new(fields)) }
+        Self { table, schema: Arc::new(Schema::new(fields)), only: None }
+    }
+
+    /// The same with only some of the rows.
+    pub(crate) fn at(self, rows: Rows) -> Self {
+        Self { only: Some(rows), ..self }
+    }
+
+    /// The same with only the rows of some files.
+    pub(crate) fn of_files(self, files: &HashSet<FileId>) -> Self {
+        let all = |record: &Arc<DataFile>| {
+            let mut rows = RowSet::new();
+            rows.insert_range(0..u32::try_from(record.rows).unwrap_or(u32::MAX));
+            (record.id, rows)
+        };
+        let rows = self.records().iter().filter(|record| files.contains(&record.id)).map(all).collect();
+        self.at(rows)
+    }
+
+    /// Columns of the table, followed by [`FILE`] and [`ROW`], as a projection.
+    pub(crate) fn with_places(&self, columns: &[usize]) -> Vec<usize> {
+        let width = self.table.files.schema.fields().len();
+        columns.iter().copied().chain([width, width + 1]).collect()
+    }
+
+    /// The file that [`FILE`] means by a number.
+    pub(crate) fn file(&self, number: u32) -> Option<FileId> {
+        Some(self.records().get(usize::try_from(number).ok()?)?.id)
     }
 
     /// The same without those columns.
@@ -79,6 +109,15 @@ impl PositionedTable {
         let found = self.records().iter().enumerate().find(|(_, record)| Some(record.id) == id);
         let (number, record) = found.ok_or_else(|| DataFusionError::Internal("a file without a record".to_owned()))?;
         let mut left_out = self.table.dataset().read_deletes(record).await.map_err(Error::from)?;
+        if let Some(rows) = self.only.as_ref().and_then(|only| only.get(&record.id)) {
+            let end = u32::try_from(record.rows).unwrap_or(u32::MAX);
+            let mut next = 0;
+            for run in rows.runs(0..end) {
+                left_out.insert_range(next..run.start);
+                next = run.end;
+            }
+            left_out.insert_range(next..end);
+        }
         let mut file = file;
         if !left_out.is_empty() || !work.predicates.is_empty() {
             let plan = work.prune(&file, record.schema_id, &mut left_out).await?;
@@ -172,7 +211,11 @@ impl TableProvider for PositionedTable {
             schema: all.schema.clone(),
             schema_id: all.schema_id,
         };
-        let files = pruning::prune(&all.files, &all.schema, filters, state)?;
+        let mut files = pruning::prune(&all.files, &all.schema, filters, state)?;
+        if let Some(only) = &self.only {
+            let named = |file: &PartitionedFile| file.extension::<DataFileId>().map(|id| id.0);
+            files.retain(|file| named(file).is_some_and(|id| only.contains_key(&id)));
+        }
         let parts: Vec<Option<Part>> =
             stream::iter(files).map(|file| self.part(&work, file)).buffered(PARALLEL).try_collect().await?;
         let count = state.config().target_partitions().max(1);

@@ -24,7 +24,7 @@ use datafusion::{
     physical_expr_adapter::PhysicalExprAdapterFactory,
     physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, empty::EmptyExec, union::UnionExec},
 };
-use skein_catalog::{DataFile, Dataset, Snapshot};
+use skein_catalog::{CommitId, DataFile, Dataset, Snapshot};
 use skein_model::Version;
 
 use super::{
@@ -35,7 +35,7 @@ use super::{
     part, pruning,
     reader::{Readers, SmallFiles},
 };
-use crate::distributed::Remote;
+use crate::{distributed::Remote, search::Indexes};
 
 /// One snapshot of a dataset.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub(crate) struct SnapshotTable {
     small_files: SmallFiles,
     pub(super) selections: Selections,
     hot: HotCache,
+    indexes: Option<Indexes>,
+    commit: CommitId,
     /// Only this stretch of its files.
     part: Option<Range<u64>>,
 }
@@ -66,6 +68,8 @@ impl SnapshotTable {
             small_files: cache.small_files.clone(),
             selections: cache.selections.clone(),
             hot: cache.hot.clone(),
+            indexes: cache.indexes.clone(),
+            commit: snapshot.commit_id(),
             part: None,
         })
     }
@@ -93,6 +97,31 @@ impl SnapshotTable {
     /// The version it reads.
     pub(crate) fn version(&self) -> Version {
         self.version
+    }
+
+    /// The commit that made it what it is.
+    pub(crate) fn commit(&self) -> CommitId {
+        self.commit
+    }
+
+    /// Its data files.
+    pub(crate) fn records(&self) -> &Arc<[Arc<DataFile>]> {
+        &self.files.records
+    }
+
+    /// The indexes of all datasets.
+    pub(crate) fn indexes(&self) -> Option<&Indexes> {
+        self.indexes.as_ref()
+    }
+
+    /// The field id of a column.
+    pub(crate) fn field_id(&self, column: usize) -> Option<i32> {
+        self.files.ids.get(column).copied().flatten()
+    }
+
+    /// The column with a field id.
+    pub(crate) fn column_of_field(&self, id: i32) -> Option<usize> {
+        self.files.ids.iter().position(|found| *found == Some(id))
     }
 
     /// Only the rows in a stretch of its files, laid end to end. Read in order, in one partition.

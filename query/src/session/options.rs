@@ -9,10 +9,11 @@ use super::{
     Delivery,
     limits::{self, Limits},
 };
-use crate::{Error, Result, distributed::Distribution};
+use crate::{Consistency, Error, Result, distributed::Distribution};
 
 /// DataFusion's settings that a client may change.
-const OPEN_PREFIXES: [&str; 5] = [
+const OPEN_PREFIXES: [&str; 6] = [
+    "search.",
     "datafusion.execution.",
     "datafusion.optimizer.",
     "datafusion.sql_parser.",
@@ -88,7 +89,7 @@ impl Options {
                 Err(Error::Denied(format!("'{setting}' belongs to the server's configuration")))
             }
             _ => Err(Error::Invalid(format!(
-                "option '{key}' is unknown; there are catalog, schema, timezone, memory_limit, statement_timeout, distributed, {} and datafusion.* (SHOW ALL lists them)",
+                "option '{key}' is unknown; there are catalog, schema, timezone, memory_limit, statement_timeout, distributed, {}, search.* and datafusion.* (SHOW ALL lists them)",
                 Delivery::KEYS.join(", ")
             ))),
         }
@@ -174,6 +175,10 @@ fn set_setting(setting: &str, value: &str, config: &mut SessionConfig) -> Result
         value.parse::<arrow::array::timezone::Tz>().map_err(|_| {
             Error::Invalid(format!("'{value}' is no time zone; give a name such as Europe/Berlin, or +02:00"))
         })?;
+    }
+    match setting {
+        "search.consistency" => drop(Consistency::parse(value)?),
+        _ => {}
     }
     config.options_mut().set(setting, value)?;
     Ok(true)

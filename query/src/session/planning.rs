@@ -9,7 +9,7 @@ use datafusion::{
     sql::{
         parser::{CopyToStatement, ExplainStatement, ResetStatement, Statement as DfStatement},
         planner::object_name_to_table_reference,
-        sqlparser::ast::{ObjectName, Statement},
+        sqlparser::ast::{ObjectName, ObjectType, Statement},
     },
 };
 use skein_catalog::{At, Entry};
@@ -154,7 +154,11 @@ impl Session {
             Statement::Update(update) => statement::update(scope, update).await?,
             Statement::Merge(merge) => statement::merge(scope, merge).await?,
             Statement::AlterTable(alter) => statement::alter_table(scope, alter).await?,
+            Statement::CreateIndex(create) => statement::create_index(scope, create).await?,
             Statement::Truncate(truncate) => statement::truncate(scope, truncate).await?,
+            Statement::Drop { object_type: ObjectType::Index, if_exists, names, .. } => {
+                statement::drop_index(scope, &names, if_exists)?
+            }
             Statement::Drop { object_type, if_exists, names, cascade, temporary, .. } => {
                 statement::drop(scope, object_type, &names, if_exists, cascade, temporary)?
             }

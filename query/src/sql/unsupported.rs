@@ -19,7 +19,7 @@ pub(crate) fn refuse(statement: &Statement) -> Error {
         Statement::Prepare { .. } => ("PREPARE", PREPARED),
         Statement::Execute { .. } => ("EXECUTE", PREPARED),
         Statement::Deallocate { .. } => ("DEALLOCATE", PREPARED),
-        Statement::CreateIndex(_) => ("CREATE INDEX", "file statistics prune scans without one"),
+        Statement::CreateIndex(_) => ("CREATE INDEX inside of a query", ALONE),
         Statement::CreateFunction(_) => ("CREATE FUNCTION", "use a view, or an expression in the query"),
         Statement::DropFunction(_) => ("DROP FUNCTION", "functions are built in"),
         Statement::CreateDatabase { .. } => ("CREATE DATABASE", "there is one catalog, 'skein'; use CREATE SCHEMA"),

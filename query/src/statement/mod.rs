@@ -9,6 +9,7 @@ pub(crate) mod definition;
 mod delete;
 mod drop;
 mod external;
+mod index;
 mod insert;
 mod keys;
 mod merge;
@@ -34,6 +35,7 @@ pub(crate) use self::{
     delete::{of_rows as delete_rows, plan as delete},
     drop::plan as drop,
     external::plan as create_external,
+    index::{create as create_index, drop as drop_index},
     insert::{nullable, of_rows as insert_rows, plan as insert},
     merge::plan as merge,
     schema::create as create_schema,
@@ -59,6 +61,8 @@ pub(crate) enum Update {
     CreateView(view::CreateView),
     CreateExternal(external::CreateExternal),
     CreateSchema(schema::CreateSchema),
+    CreateIndex(index::CreateIndex),
+    DropIndex(index::DropIndex),
     Drop(drop::Drop),
     Set(set::Set),
     Control(transaction::Control),
@@ -106,6 +110,8 @@ impl Update {
             | Self::CreateView(_)
             | Self::CreateExternal(_)
             | Self::CreateSchema(_)
+            | Self::CreateIndex(_)
+            | Self::DropIndex(_)
             | Self::Drop(_)
             | Self::Set(_)
             | Self::Control(_) => None,
@@ -159,6 +165,8 @@ impl Update {
             Self::CreateView(create) => create.run(running).await,
             Self::CreateExternal(create) => create.run(running).await,
             Self::CreateSchema(create) => create.run(running).await,
+            Self::CreateIndex(create) => create.run(running).await,
+            Self::DropIndex(drop) => drop.run(running).await,
             Self::Drop(drop) => drop.run(running).await,
             Self::Set(set) => set.run(running.session),
             Self::Control(control) => control.run(running).await,

@@ -8,6 +8,9 @@ mod compactions;
 mod constraints;
 mod datasets;
 mod files;
+mod generations;
+mod indexes;
+mod jobs;
 mod queries;
 mod sessions;
 mod snapshots;
@@ -26,7 +29,7 @@ use self::table::{Source, SystemTable};
 use crate::{Error, Result, Session, suggest};
 
 /// The names of all tables.
-pub(crate) const TABLES: [&str; 14] = [
+pub(crate) const TABLES: [&str; 17] = [
     "bucket_errors",
     "buckets",
     "cache",
@@ -35,6 +38,9 @@ pub(crate) const TABLES: [&str; 14] = [
     "constraints",
     "datasets",
     "files",
+    "generations",
+    "indexes",
+    "jobs",
     "queries",
     "sessions",
     "snapshots",
@@ -54,6 +60,9 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "constraints" => constraints::SOURCE,
         "datasets" => datasets::SOURCE,
         "files" => files::SOURCE,
+        "generations" => generations::SOURCE,
+        "indexes" => indexes::SOURCE,
+        "jobs" => jobs::SOURCE,
         "queries" => queries::SOURCE,
         "sessions" => sessions::SOURCE,
         "snapshots" => snapshots::SOURCE,

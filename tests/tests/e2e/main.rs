@@ -18,6 +18,7 @@ mod distributed;
 mod faults;
 mod fuzzed;
 mod handles;
+mod index_builds;
 mod ingest;
 mod lifecycle;
 mod login;
