@@ -80,6 +80,15 @@ impl Handle {
         call("making an index", |status| {
             // SAFETY: the string ends in 0; the pointers are to values that live through the call.
             unsafe { (table.create)(factory.as_ptr(), dimension, metric, ef_construction, &raw mut raw, status) }
+        })
+        .map_err(|error| match error {
+            Error::Library { reason, .. } => {
+                let factory = factory.to_string_lossy();
+                Error::Invalid(format!(
+                    "the factory string '{factory}' makes no index of {dimension} dimensions: {reason}"
+                ))
+            }
+            error => error,
         })?;
         Self::owned(table, raw)
     }
@@ -224,11 +233,35 @@ fn call(doing: &'static str, work: impl FnOnce(*mut Status) -> i32) -> Result<()
         return Ok(());
     }
     // SAFETY: the bridge ends each message in 0.
-    let reason = unsafe { CStr::from_ptr(status.message.as_ptr()) }.to_string_lossy().into_owned();
+    let reason = unsafe { CStr::from_ptr(status.message.as_ptr()) }.to_string_lossy();
+    let reason = without_place(&reason).to_owned();
     Err(match code {
         ffi::INVALID => Error::Invalid(reason),
         ffi::MEMORY => Error::Exhausted(format!("while {doing}: {reason}")),
         ffi::STOPPED => Error::Stopped,
         _ => Error::Library { doing, reason },
     })
+}
+
+/// FAISS's message less the place in its source, as in "Error in void f() at /some/where/Index.cpp:12: Error: 'n > 0' failed: no vectors".
+fn without_place(message: &str) -> &str {
+    let after = message.split_once(".cpp:").or_else(|| message.split_once(".h:"));
+    after.and_then(|(_, rest)| rest.split_once(": ")).map_or(message, |(_, rest)| rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_have_no_paths() {
+        let message = "Error in void f() at /some/where/Index.cpp:12: Error: 'n > 0' failed: no vectors";
+        assert_eq!(without_place(message), "Error: 'n > 0' failed: no vectors");
+        assert_eq!(without_place("there was not enough memory"), "there was not enough memory");
+        let error = Handle::create("PQ3", 8, ffi::L2, 0).err().unwrap();
+        assert!(
+            error.to_string().starts_with("the factory string 'PQ3' makes no index of 8 dimensions: Error"),
+            "{error}"
+        );
+    }
 }
