@@ -1,7 +1,7 @@
 //! A store that fails on command, and keeps a record of what it was asked; for tests.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt, io,
     ops::Range,
     sync::Arc,
@@ -14,8 +14,8 @@ use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
-    path::Path,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result, UploadPart, path::Path,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -99,6 +99,30 @@ struct State {
     scheduled: HashMap<Op, VecDeque<Option<Fault>>>,
     always: HashMap<Op, Fault>,
     calls: Vec<Call>,
+    /// Listings leave out so many of the newest changes.
+    lag: usize,
+    /// Those changes, the newest last: a key, and what listings showed of it before.
+    newest: VecDeque<(Path, Option<ObjectMeta>)>,
+}
+
+impl State {
+    fn changed(&mut self, key: Path, before: Option<ObjectMeta>) {
+        self.newest.push_back((key, before));
+        while self.newest.len() > self.lag {
+            self.newest.pop_front();
+        }
+    }
+
+    /// What a listing shows of the objects below a prefix that are there.
+    fn shown(&self, prefix: Option<&Path>, there: Vec<ObjectMeta>) -> Vec<ObjectMeta> {
+        let mut shown: BTreeMap<Path, ObjectMeta> = there.into_iter().map(|o| (o.location.clone(), o)).collect();
+        for (key, before) in self.newest.iter().rev() {
+            shown.remove(key);
+            let is_below = prefix.is_none_or(|prefix| key != prefix && key.prefix_matches(prefix));
+            shown.extend(before.clone().filter(|_| is_below).map(|object| (key.clone(), object)));
+        }
+        shown.into_values().collect()
+    }
 }
 
 impl FaultStore {
@@ -130,6 +154,16 @@ impl FaultStore {
         }
     }
 
+    /// From now on listings are stale: they leave out the newest `changes` of those that are made from now on, whichever objects
+    /// those are of. What was created is missing, what was deleted is still there, what was written anew is as it was before. With 0
+    /// they show what is there.
+    pub fn lag_listings(&self, changes: usize) {
+        let mut state = self.state.lock();
+        state.lag = changes;
+        let known = state.newest.len();
+        state.newest.drain(..known.saturating_sub(changes));
+    }
+
     /// The next operations of a sort meet these faults, one each, in order; `None` lets one pass.
     pub fn schedule(&self, op: Op, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.state.lock().scheduled.entry(op).or_default().extend(faults);
@@ -140,7 +174,7 @@ impl FaultStore {
         self.state.lock().always.insert(op, fault);
     }
 
-    /// No more faults.
+    /// No more faults; listings that lag go on doing so.
     pub fn heal(&self) {
         let mut state = self.state.lock();
         state.scheduled.clear();
@@ -152,12 +186,32 @@ impl FaultStore {
         std::mem::take(&mut self.state.lock().calls)
     }
 
+    /// Carries out a change of an object, for listings to leave out.
+    async fn change<T>(&self, key: &Path, change: impl Future<Output = Result<T>>) -> Result<T> {
+        let before = remember(&self.inner, &self.state, key).await?;
+        let done = change.await?;
+        self.state.lock().changed(key.clone(), before);
+        Ok(done)
+    }
+
     async fn meet(&self, op: Op, key: &str, bytes: u64) -> Option<Fault> {
         tokio::task::yield_now().await;
         let fault = meet(&self.state, op, key, bytes);
         let_go(self.held.subscribe(), op, key).await;
         hang(fault, Fault::HangsBefore).await;
         fault
+    }
+}
+
+/// What a listing shows of an object, if listings lag.
+async fn remember(inner: &Arc<dyn ObjectStore>, state: &Mutex<State>, key: &Path) -> Result<Option<ObjectMeta>> {
+    if state.lock().lag == 0 {
+        return Ok(None);
+    }
+    match inner.head(key).await {
+        Ok(meta) => Ok(Some(meta)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -287,7 +341,8 @@ impl ObjectStore for FaultStore {
         if fault == Some(Fault::DiesBefore) {
             std::future::pending::<()>().await;
         }
-        let done = self.inner.put_opts(location, written(fault, payload), options).await?;
+        let put = self.inner.put_opts(location, written(fault, payload), options);
+        let done = self.change(location, put).await?;
         if fault == Some(Fault::DiesAfter) {
             std::future::pending::<()>().await;
         }
@@ -300,8 +355,8 @@ impl ObjectStore for FaultStore {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let inner = self.inner.put_multipart_opts(location, options).await?;
-        let (state, held) = (Arc::clone(&self.state), self.held.subscribe());
-        Ok(Box::new(FaultUpload { inner, key: location.to_string(), state, held }))
+        let (store, state, held) = (Arc::clone(&self.inner), Arc::clone(&self.state), self.held.subscribe());
+        Ok(Box::new(FaultUpload { store, inner, key: location.to_string(), state, held }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -326,11 +381,17 @@ impl ObjectStore for FaultStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        let state = Arc::clone(&self.state);
-        let admitted = locations.map(move |location| {
-            let location = location?;
-            before(meet(&state, Op::Delete, location.as_ref(), 0), location.as_ref())?;
-            Ok(location)
+        let (inner, state) = (Arc::clone(&self.inner), Arc::clone(&self.state));
+        let admitted = locations.then(move |location| {
+            let (inner, state) = (Arc::clone(&inner), Arc::clone(&state));
+            async move {
+                let location = location?;
+                before(meet(&state, Op::Delete, location.as_ref(), 0), location.as_ref())?;
+                let shown = remember(&inner, &state, &location).await?;
+                // A moment before it is gone: listings may be as they please then.
+                state.lock().changed(location.clone(), shown);
+                Ok(location)
+            }
         });
         self.inner.delete_stream(admitted.boxed())
     }
@@ -341,7 +402,13 @@ impl ObjectStore for FaultStore {
             Ok(()) => {
                 let by = self.younger;
                 let younger = move |o: ObjectMeta| ObjectMeta { last_modified: o.last_modified + by, ..o };
-                self.inner.list(prefix).map_ok(younger).boxed()
+                let (there, state, prefix) = (self.inner.list(prefix), Arc::clone(&self.state), prefix.cloned());
+                let shown = async move {
+                    let there = there.try_collect().await?;
+                    let shown = state.lock().shown(prefix.as_ref(), there);
+                    Ok::<_, Error>(futures::stream::iter(shown).map(Ok))
+                };
+                futures::stream::once(shown).try_flatten().map_ok(younger).boxed()
             }
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         }
@@ -356,7 +423,7 @@ impl ObjectStore for FaultStore {
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let fault = self.meet(Op::Put, to.as_ref(), 0).await;
         before(fault, to.as_ref())?;
-        let done = self.inner.copy_opts(from, to, options).await?;
+        let done = self.change(to, self.inner.copy_opts(from, to, options)).await?;
         after(fault, done).await
     }
 
@@ -367,6 +434,7 @@ impl ObjectStore for FaultStore {
 
 #[derive(Debug)]
 struct FaultUpload {
+    store: Arc<dyn ObjectStore>,
     inner: Box<dyn MultipartUpload>,
     key: String,
     state: Arc<Mutex<State>>,
@@ -399,7 +467,11 @@ impl MultipartUpload for FaultUpload {
         let_go(self.held.clone(), Op::Complete, &self.key).await;
         hang(fault, Fault::HangsBefore).await;
         before(fault, &self.key)?;
-        after(fault, self.inner.complete().await?).await
+        let key = Path::from(self.key.as_str());
+        let shown = remember(&self.store, &self.state, &key).await?;
+        let done = self.inner.complete().await?;
+        self.state.lock().changed(key, shown);
+        after(fault, done).await
     }
 
     async fn abort(&mut self) -> Result<()> {
@@ -409,7 +481,7 @@ impl MultipartUpload for FaultUpload {
 
 #[cfg(test)]
 mod tests {
-    use object_store::{ObjectStoreExt, memory::InMemory};
+    use object_store::memory::InMemory;
 
     use super::*;
 
@@ -430,6 +502,35 @@ mod tests {
         assert!(!held.is_finished());
         store.hold(None);
         assert!(held.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn stale_listings_leave_out_the_newest_changes() {
+        let store = FaultStore::new(Arc::new(InMemory::new()));
+        let put = async |key: &str, text: &'static str| store.put(&Path::from(key), text.into()).await.unwrap();
+        let listed = async |prefix: Option<&str>| {
+            let found: Vec<_> = store.list(prefix.map(Path::from).as_ref()).try_collect().await.unwrap();
+            found.into_iter().map(|object| (object.location.to_string(), object.size)).collect::<Vec<_>>()
+        };
+        let is = |shown: &[(&str, u64)]| shown.iter().map(|(key, size)| ((*key).to_owned(), *size)).collect::<Vec<_>>();
+        put("a/1", "x").await;
+        put("a/2", "x").await;
+        store.lag_listings(3);
+        assert_eq!(listed(None).await, is(&[("a/1", 1), ("a/2", 1)]));
+        put("a/3", "x").await;
+        store.delete(&Path::from("a/1")).await.unwrap();
+        put("a/2", "longer").await;
+        assert_eq!(listed(None).await, is(&[("a/1", 1), ("a/2", 1)]), "none of the three changes");
+        assert!(store.get(&Path::from("a/1")).await.is_err() && store.get(&Path::from("a/3")).await.is_ok());
+        let mut upload = store.put_multipart(&Path::from("b/1")).await.unwrap();
+        upload.put_part("part".into()).await.unwrap();
+        upload.complete().await.unwrap();
+        assert_eq!(listed(None).await, is(&[("a/1", 1), ("a/2", 1), ("a/3", 1)]), "the oldest of four is seen");
+        assert_eq!(listed(Some("b")).await, is(&[]));
+        store.lag_listings(1);
+        assert_eq!(listed(Some("a")).await, is(&[("a/2", 6), ("a/3", 1)]));
+        store.lag_listings(0);
+        assert_eq!(listed(Some("b")).await, is(&[("b/1", 4)]));
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 //! Tables come, gain, lose and change rows, are compacted, expired, collected and go, by several servers at once, over
-//! buckets that lose answers, refuse, hang, run full and cut reads short. Whatever a writer was told must be what is found when all
+//! buckets that lose answers, refuse, hang, run full, cut reads short and list what was there a while ago. Whatever a writer was told must be what is found when all
 //! is quiet: an acknowledged change there once, one that was refused not at all, one without an answer wholly or not at all;
 //! every version that has not expired holds the rows that it should, a deleted row never comes back, and no file that a version
 //! needs may ever be missing, even though time jumps by days while garbage is collected.
@@ -105,12 +105,19 @@ fn faults(op: Op) -> impl Strategy<Value = (Op, Vec<Option<Fault>>)> {
     vec(fault, 0..40).prop_map(move |faults| (op, faults))
 }
 
-async fn run(scripts: Vec<Script>, on_names: Vec<(Op, Vec<Option<Fault>>)>, on_data: Vec<(Op, Vec<Option<Fault>>)>) {
+/// `lag`: how many of the newest changes of data files and logs listings leave out.
+async fn run(
+    scripts: Vec<Script>,
+    on_names: Vec<(Op, Vec<Option<Fault>>)>,
+    on_data: Vec<(Op, Vec<Option<Fault>>)>,
+    lag: usize,
+) {
     let clock = ManualClock::new(Utc::now());
     // Time jumps while writers are at work. That is what the log must bear; of names it is only asked to bear pauses
     // much shorter than the grace time, so theirs look young.
     let names = FaultStore::younger(Arc::new(InMemory::new()), TimeDelta::days(10_000));
     let data = FaultStore::new(Arc::new(InMemory::new()));
+    data.lag_listings(lag);
     let buckets = Buckets::new(vec![
         Bucket::from_store("names", Arc::clone(&names) as _),
         Bucket::from_store(DATA, Arc::clone(&data) as _),
@@ -147,6 +154,8 @@ async fn run(scripts: Vec<Script>, on_names: Vec<(Op, Vec<Option<Fault>>)>, on_d
         let faults: Vec<_> = faults.into_iter().filter(|f| !f.detail.contains("no name leads to")).collect();
         assert!(faults.is_empty(), "{faults:?}");
         collect_all(&cold, |by| clock.advance(by)).await;
+        // In the second round listings have caught up.
+        data.lag_listings(0);
     }
     check_tidy(&cold).await;
     // Whoever reads the logs from nothing finds the same without what was collected.
@@ -318,10 +327,11 @@ proptest! {
         scripts in vec(vec((0..TABLES.len(), step()), 1..10), 2..5),
         on_names in (faults(Op::Create), faults(Op::Get), faults(Op::List)),
         on_data in (faults(Op::Create), faults(Op::Get), faults(Op::Put), faults(Op::List), faults(Op::Delete)),
+        lag in prop_oneof![3 => Just(0_usize), 2 => 1..6_usize, 1 => Just(1000)],
     ) {
         let on_names = vec![on_names.0, on_names.1, on_names.2];
         let on_data = vec![on_data.0, on_data.1, on_data.2, on_data.3, on_data.4];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(run(scripts, on_names, on_data));
+        runtime.block_on(run(scripts, on_names, on_data, lag));
     }
 }
