@@ -81,8 +81,11 @@ impl State {
         if info.version != version || history.len() as u64 != version {
             return Err(format!("the checkpoint of version {version} has a history of {} versions", history.len()));
         }
-        let (rows, bytes) = totals(&files);
+        let Totals { rows, bytes } = Totals::default().with(&files)?;
         check_totals(&info, files.len() as u64, rows, bytes)?;
+        if let Some(Expiration { up_to, .. }) = expirations.iter().find(|expiration| expiration.up_to >= version) {
+            return Err(format!("it expires version {up_to}, which is not older"));
+        }
         let keyed = history.iter().filter_map(|i| Some((i.idempotency_key.clone()?, i.version)));
         Ok(Self {
             keys: keyed.collect(),
@@ -249,24 +252,24 @@ impl State {
         let removed: HashSet<_> = delta.removed.iter().collect();
         let deletes: HashMap<_, _> = delta.deletes.iter().map(|d| (d.file, &d.deletes)).collect();
         let stays = |file: &Arc<DataFile>| !removed.contains(&file.id);
-        let (kept, rows, bytes) = if delta.removed_all {
-            (0, 0, 0)
+        let (kept, totals) = if delta.removed_all {
+            (0, Totals::default())
         } else if removed.is_empty() && deletes.is_empty() {
-            (files.len(), self.snapshot.rows, self.snapshot.bytes)
+            (files.len(), Totals { rows: self.snapshot.rows, bytes: self.snapshot.bytes })
         } else {
-            let (mut rows, mut bytes) = (0, 0);
+            let mut totals = Totals::default();
             for file in files.iter().filter(|file| stays(file)) {
-                rows += match deletes.get(&file.id) {
+                let rows = match deletes.get(&file.id) {
                     Some(deletes) => rows_left(file, deletes)?,
                     None => file.live_rows(),
                 };
-                bytes += file.bytes;
+                totals = totals.and(file, rows)?;
             }
-            (files.len() - removed.len(), rows, bytes)
+            (files.len() - removed.len(), totals)
         };
-        let (rows_added, bytes_added) = totals(&delta.added);
+        let Totals { rows, bytes } = totals.with(&delta.added)?;
         let count = (kept + delta.added.len()) as u64;
-        check_totals(&delta.info, count, rows + rows_added, bytes + bytes_added)?;
+        check_totals(&delta.info, count, rows, bytes)?;
         if delta.removed_all {
             files.clear();
         } else if !removed.is_empty() {
@@ -386,8 +389,31 @@ impl State {
     }
 }
 
-fn totals<'f>(files: impl IntoIterator<Item = &'f Arc<DataFile>>) -> (u64, u64) {
-    files.into_iter().fold((0, 0), |(rows, bytes), f| (rows + f.live_rows(), bytes + f.bytes))
+/// What files amount to. Whatever a log says, sums stay below 2^63, so that what a commit of a sensible size adds to them does not
+/// overflow either, and all of SQL's integers hold them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Totals {
+    /// With these files, of which the deleted rows do not count.
+    fn with<'f>(self, files: impl IntoIterator<Item = &'f Arc<DataFile>>) -> Result<Self, Misfit> {
+        files.into_iter().try_fold(self, |totals, file| totals.and(file, file.live_rows()))
+    }
+
+    /// With a file that has so many rows.
+    fn and(self, file: &DataFile, rows: u64) -> Result<Self, Misfit> {
+        let sum = |one: u64, other: u64| one.checked_add(other).filter(|sum| i64::try_from(*sum).is_ok());
+        match (sum(self.rows, rows), sum(self.bytes, file.bytes)) {
+            (Some(rows), Some(bytes)) => Ok(Self { rows, bytes }),
+            _ => Err(format!(
+                "with the {rows} rows and {} bytes of file {} its files amount to more than can be counted",
+                file.bytes, file.id
+            )),
+        }
+    }
 }
 
 /// Rows of a file that are left with a new deletion vector.
@@ -515,6 +541,63 @@ mod tests {
         let mut twice = append();
         (twice.info.version, twice.info.files, twice.info.rows, twice.info.bytes) = (3, 2, 20, 2468);
         assert!(state.apply(twice).unwrap_err().contains("there already"));
+    }
+
+    /// An append of files with so many rows and bytes each, and the sums that a careless reader makes of them.
+    fn boundless(version: Version, sizes: &[(u64, u64)]) -> Delta {
+        let mut delta = append();
+        delta.info.version = version;
+        let one = |(rows, bytes): &(u64, u64)| {
+            let file =
+                DataFile { id: FileId::generate(), rows: *rows, bytes: *bytes, ..delta.added[0].as_ref().clone() };
+            Arc::new(DataFile { deletes: None, ..file })
+        };
+        delta.added = sizes.iter().map(one).collect();
+        delta.info.files = sizes.len() as u64;
+        delta.info.rows = sizes.iter().fold(0, |sum, (rows, _)| sum.wrapping_add(*rows));
+        delta.info.bytes = sizes.iter().fold(0, |sum, (_, bytes)| sum.wrapping_add(*bytes));
+        delta
+    }
+
+    #[test]
+    fn sums_that_overflow_do_not_fit() {
+        let most = i64::MAX.unsigned_abs();
+        for sizes in [
+            vec![(u64::MAX, 1), (11, 1)],
+            vec![(1, u64::MAX), (1, 2)],
+            vec![(most, 1), (most, 1), (2, 1)],
+            vec![(most + 1, 1)],
+            vec![(1, most), (1, 1)],
+        ] {
+            let mut state = State::start(create()).unwrap();
+            let misfit = state.apply(boundless(2, &sizes)).unwrap_err();
+            assert!(misfit.contains("more than can be counted"), "{misfit}");
+            assert_eq!((state.snapshot().version, state.snapshot().rows), (1, 0));
+            let mut checkpoint = state.checkpoint();
+            let Delta { info, added, .. } = boundless(2, &sizes);
+            (checkpoint.version, checkpoint.files) = (2, added);
+            checkpoint.history.push(Arc::new(info));
+            assert!(State::restore(checkpoint).unwrap_err().contains("more than can be counted"));
+        }
+        // Step by step: what is there counts, too, also when files leave at the same time.
+        let mut state = State::start(create()).unwrap();
+        state.apply(boundless(2, &[(most - 1, 1), (1, most - 1)])).unwrap();
+        assert!(state.apply(boundless(3, &[(1, 0)])).unwrap_err().contains("more than can be counted"));
+        assert!(state.apply(boundless(3, &[(0, 1)])).unwrap_err().contains("more than can be counted"));
+        let removed = vec![state.snapshot().files[1].id];
+        let swapped = Delta { removed, ..boundless(3, &[(2, 1)]) };
+        assert!(state.apply(swapped).unwrap_err().contains("more than can be counted"));
+        assert_eq!(state.snapshot().rows, most);
+    }
+
+    #[test]
+    fn a_checkpoint_cannot_expire_versions_to_come() {
+        let state = State::start(create()).unwrap();
+        for up_to in [1, u64::MAX] {
+            let mut checkpoint = state.checkpoint();
+            checkpoint.expirations.push(Expiration { up_to, at: Utc::now(), author: "eve".to_owned() });
+            assert!(State::restore(checkpoint).unwrap_err().contains("which is not older"));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ impl CompactionPolicy {
     /// size of files, in bytes.
     pub fn pressure(&self, snapshot: &Snapshot, target: u64) -> Option<u64> {
         let small = snapshot.files.iter().filter(|file| is_small(file, target)).count() as u64;
-        let rows: u64 = snapshot.files.iter().map(|file| file.rows).sum();
+        let rows = snapshot.files.iter().fold(0_u64, |rows, file| rows.saturating_add(file.rows));
         let deleted = rows.saturating_sub(snapshot.rows);
         // In thousandths of what makes it worth one.
         let by_files = small.saturating_mul(1000) / self.min_small_files.max(2);
