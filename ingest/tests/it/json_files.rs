@@ -64,6 +64,36 @@ async fn scalars_get_types_that_hold_them() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_there_twice_is_refused_by_its_name() {
+    let (world, skipping) = (World::memory().await, World::memory().await);
+    let good: String = (0..200).map(|i| format!("{{\"a\": {i}, \"b\": {{\"c\": 1}}}}\n")).collect();
+    let reason = "the key is there twice in one object";
+    for (bad, column) in [
+        ("{\"a\": 1, \"b\": null, \"a\": 2}", "column 'a'"),
+        // Even with the same value, or none, and in other words.
+        ("{\"a\": 1, \"a\": 1}", "column 'a'"),
+        ("{\"a\": 1, \"\\u0061\": null}", "column 'a'"),
+        ("{\"a\": 1, \"b\": {\"c\": 1, \"c\": 2}}", "column 'b.c'"),
+        // Whatever else is wrong with it.
+        ("{\"a\": \"x\", \"a\": {}}", "column 'a'"),
+    ] {
+        // In the sample, and after it.
+        for (text, line, sample_rows) in [(format!("{bad}\n{good}"), 1, 100), (format!("{good}{bad}\n"), 201, 100)] {
+            let options = FileOptions { sample_rows, ..options("f.json") };
+            let error = world.refused("t", text, options).await.to_string();
+            assert!(error.contains(&format!("f.json, line {line}, {column}")) && error.contains(reason), "{error}");
+        }
+        let skip = FileOptions { on_bad_row: OnBadRow::Skip, ..options("f.json") };
+        skipping.file("t", IngestMode::CreateAppend, format!("{good}{bad}\n{good}"), skip).await.unwrap();
+    }
+    assert_eq!(skipping.column("t", "a").await.len(), 5 * 400);
+    let array = "[\n{\"a\": 1},\n{\n\"a\": 2,\n\"a\": 3}]";
+    let error = world.refused("u", array, options("f.json")).await.to_string();
+    assert!(error.contains("line 5, column 'a'") && error.contains(reason), "{error}");
+    world.create("v", "{\"a\": {\"a\": 1}, \"b\": [{\"a\": 2}, {\"a\": 3}]}", options("f.json")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_value_that_breaks_the_sample_is_named_exactly() {
     let world = World::memory().await;
     for (bad, expected) in [

@@ -12,8 +12,8 @@ use arrow_json::ReaderBuilder;
 
 use super::{
     boundary::{self, Layout},
-    explain, flatten,
-    schema::{Schemas, broken_record},
+    duplicate, explain, flatten,
+    schema::{Schemas, ambiguous_record, broken_record},
 };
 use crate::{
     Error, OnBadRow, Reject, Result,
@@ -74,6 +74,7 @@ impl JsonPlan {
     pub(super) fn decode(&self, chunk: &Chunk) -> Result<Decoded> {
         if let Ok(batches) = self.fast(&chunk.data)
             && (self.layout != Layout::Lines || rows(&batches) == lines(&chunk.data))
+            && duplicate::find(&chunk.data).is_none()
         {
             return Ok(Decoded { batches, rejects: Vec::new() });
         }
@@ -160,13 +161,16 @@ impl JsonPlan {
     fn some(&self, chunk: &Chunk, records: &[Record], done: &mut Decoded) -> Result<()> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
         let text = chunk.data.get(first.start..last.end).unwrap_or_default();
+        if let ([record], Some(found)) = (records, duplicate::find(text)) {
+            return self.refuse(text, ambiguous_record(record.line, text, &found), done);
+        }
         match (self.fast(text), records) {
             // Where lines are the records, a line cannot hold two, nor half of one.
             (Ok(batches), [_]) if rows(&batches) != 1 => {
                 let reason = "the line does not hold exactly one object".to_owned();
                 self.refuse(text, Reject { line: first.line, column: None, value: None, reason }, done)
             }
-            (Ok(batches), many) if rows(&batches) == many.len() => {
+            (Ok(batches), many) if rows(&batches) == many.len() && duplicate::find(text).is_none() => {
                 done.batches.extend(batches);
                 Ok(())
             }

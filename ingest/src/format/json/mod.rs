@@ -2,6 +2,7 @@
 
 mod boundary;
 mod decode;
+mod duplicate;
 mod explain;
 mod flatten;
 mod infer;

@@ -6,7 +6,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use skein_catalog::column_notes;
 
 use super::{
-    Sample, flatten,
+    Sample,
+    duplicate::{self, Duplicate},
+    flatten,
     infer::{self, Fields, Shape},
 };
 use crate::{
@@ -50,18 +52,30 @@ fn shapes(source: &Source, sample: &Sample) -> Result<Fields> {
     let mut first_error = None;
     let mut good = false;
     for (line, record) in sample.records().filter(|(_, record)| !record.is_empty()) {
-        match infer::add_record(&mut fields, record) {
+        let added = match duplicate::find(record) {
+            Some(found) => Err(ambiguous_record(line, record, &found)),
+            None => infer::add_record(&mut fields, record).map_err(|error| broken_record(line, record, &error)),
+        };
+        match added {
             Ok(()) => good = true,
-            Err(error) if first_error.is_none() => first_error = Some((line, record, error)),
-            Err(_) => {}
+            Err(problem) => first_error = first_error.or(Some(problem)),
         }
     }
     match first_error {
-        Some((line, record, error)) if !good || source.options.on_bad_row == OnBadRow::Fail => {
-            Err(Error::bad_row(&source.file, broken_record(line, record, &error)))
+        Some(problem) if !good || source.options.on_bad_row == OnBadRow::Fail => {
+            Err(Error::bad_row(&source.file, problem))
         }
         _ => Ok(fields),
     }
+}
+
+/// What is wrong with a record that has a key twice.
+pub(super) fn ambiguous_record(line: u64, record: &[u8], found: &Duplicate) -> Reject {
+    let before = crate::chunk::count_lines(record.get(..found.at).unwrap_or_default(), b'\n');
+    let reason = "the key is there twice in one object, and only one of its values could be kept; remove or rename one"
+        .to_owned();
+    let value = Some(shorten(&String::from_utf8_lossy(record.trim_ascii())));
+    Reject { line: line + before, column: Some(shorten(&found.path)), value, reason }
 }
 
 /// What is wrong with a record that is no JSON object.
