@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::{
-    common::tree_node::TreeNodeRecursion,
+    common::{human_readable_size, tree_node::TreeNodeRecursion},
     datasource::source_as_provider,
     error::Result as DfResult,
     execution::context::{QueryPlanner, SessionState},
@@ -26,18 +26,28 @@ struct Work {
     bytes: u64,
     /// It joins, aggregates or sorts.
     combines: bool,
-    /// It reads something that only this server has.
-    local: bool,
+    /// It reads this, which only this server has.
+    local: Option<String>,
 }
 
-/// Whether a statement is to go to workers, if its plan can.
-pub(super) fn pays(plan: &LogicalPlan, distribution: Distribution, least: u64) -> bool {
+/// Why a statement is not to go to workers, or `None`: it is, if its plan can. `least`: the bytes that pay.
+pub(super) fn stays(plan: &LogicalPlan, distribution: Distribution, least: u64) -> Option<String> {
     let work = work(plan);
+    if let Some(what) = work.local {
+        return Some(format!("it reads {what}, which only this server has"));
+    }
+    let size = |bytes: u64| human_readable_size(usize::try_from(bytes).unwrap_or(usize::MAX));
     match distribution {
-        _ if work.local || work.bytes == 0 => false,
-        Distribution::Never => false,
-        Distribution::Always => true,
-        Distribution::Auto => work.combines && work.bytes >= least,
+        Distribution::Never => Some("distributed is 'never'".to_owned()),
+        _ if work.bytes == 0 => Some("it reads no rows of datasets".to_owned()),
+        Distribution::Always => None,
+        Distribution::Auto if !work.combines => Some("it does not join, aggregate or sort".to_owned()),
+        Distribution::Auto if work.bytes < least => Some(format!(
+            "its datasets have {}, and statements go to workers from {} on (query.distributed_min_size)",
+            size(work.bytes),
+            size(least)
+        )),
+        Distribution::Auto => None,
     }
 }
 
@@ -49,7 +59,8 @@ fn work(plan: &LogicalPlan) -> Work {
                 let provider = source_as_provider(&scan.source).ok();
                 match provider.as_ref().and_then(|provider| provider.downcast_ref::<SnapshotTable>()) {
                     Some(table) if table.is_whole() => work.bytes = work.bytes.saturating_add(table.bytes()),
-                    _ => work.local = true,
+                    Some(_) => work.local = Some(format!("a part of '{}'", scan.table_name)),
+                    None => work.local = Some(format!("'{}'", scan.table_name)),
                 }
             }
             LogicalPlan::Aggregate(_)
@@ -59,10 +70,10 @@ fn work(plan: &LogicalPlan) -> Work {
             | LogicalPlan::Window(_) => work.combines = true,
             _ => {}
         }
-        Ok(if work.local { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if work.local.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     };
     if plan.apply_with_subqueries(&mut look).is_err() {
-        work.local = true;
+        work.local = Some("something".to_owned());
     }
     work
 }

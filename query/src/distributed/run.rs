@@ -43,24 +43,50 @@ pub(crate) struct Ready {
     cluster: Arc<dyn Cluster>,
 }
 
-/// The plan of a statement that is to run on workers; `None` for one that runs here.
+/// What becomes of a statement.
+enum Placed {
+    Workers(Ready),
+    /// It runs on this server alone, for this reason.
+    Here(String),
+}
+
+/// The plan of a statement that is to run on workers, or of an EXPLAIN that says why one does not; `None` for one that runs here.
 pub(crate) async fn open(statement: &Statement<'_>) -> Result<Option<Ready>> {
     let Some(cluster) = statement.engine.cluster() else { return Ok(None) };
     let workers: Vec<Url> = cluster.workers().into_iter().map(|worker| worker.url).collect();
-    let least = statement.engine.config().distribute_min_bytes;
-    if workers.is_empty() || !planner::pays(statement.optimised, statement.distribution, least) {
+    // A server without workers need not say each time that it has none, unless it is asked for them.
+    let expects = match statement.distribution {
+        Distribution::Never => false,
+        Distribution::Auto => !workers.is_empty(),
+        Distribution::Always => true,
+    };
+    if !expects {
         return Ok(None);
+    }
+    match place(statement, cluster, workers).await? {
+        Placed::Workers(ready) => Ok(Some(ready)),
+        Placed::Here(why) => {
+            tracing::debug!(why, "a statement runs on this server alone");
+            explain_here(statement, cluster, &why).await
+        }
+    }
+}
+
+async fn place(statement: &Statement<'_>, cluster: &Arc<dyn Cluster>, workers: Vec<Url>) -> Result<Placed> {
+    if workers.is_empty() {
+        return Ok(Placed::Here("no worker has registered (see system.workers)".to_owned()));
+    }
+    let least = statement.engine.config().distribute_min_bytes;
+    if let Some(why) = planner::stays(statement.optimised, statement.distribution, least) {
+        return Ok(Placed::Here(why));
     }
     let core = statement.core.distributed.core(statement.core, statement.engine, cluster);
     let state = planning_state(statement, &core, workers.len())?;
     let plan = match plan(statement, &core, &state).await {
         Ok(Some(plan)) => plan,
-        Ok(None) => return Ok(None),
-        Err(error) => {
-            // The same statement, planned for this server, says what is wrong with it, if anything is.
-            tracing::debug!(%error, "a statement runs on this server alone");
-            return Ok(None);
-        }
+        Ok(None) => return Ok(Placed::Here("its plan gives workers nothing to do at the same time".to_owned())),
+        // The same statement, planned for this server, says what is wrong with it, if anything is.
+        Err(error) => return Ok(Placed::Here(format!("it cannot be planned for workers: {error}"))),
     };
     let mut config = state.config().clone();
     config.set_distributed_worker_resolver(Chosen(workers));
@@ -71,7 +97,7 @@ pub(crate) async fn open(statement: &Statement<'_>) -> Result<Option<Ready>> {
     config.set_distributed_passthrough_headers(task_options(statement).to_headers())?;
     let runtime = runtime_within(state.runtime_env(), statement.run.memory());
     let task = Arc::new(TaskContext::from(&state).with_session_config(config).with_runtime(runtime));
-    Ok(Some(Ready { plan, task, cluster: Arc::clone(cluster) }))
+    Ok(Placed::Workers(Ready { plan, task, cluster: Arc::clone(cluster) }))
 }
 
 impl Ready {
@@ -122,11 +148,26 @@ fn is_staged(plan: &dyn ExecutionPlan) -> bool {
 
 /// The answer of EXPLAIN, with the stages in the place of the plan for this server.
 async fn explain_with(statement: &Statement<'_>, staged: &dyn ExecutionPlan) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    explain(statement, |_| display_plan_ascii(staged, false)).await
+}
+
+/// The answer of EXPLAIN about a statement that runs on this server alone, with the reason below the plan; `None` for other statements.
+async fn explain_here(statement: &Statement<'_>, cluster: &Arc<dyn Cluster>, why: &str) -> Result<Option<Ready>> {
+    if !matches!(statement.optimised, LogicalPlan::Explain(_)) {
+        return Ok(None);
+    }
+    let why = why.lines().next().unwrap_or_default();
+    let plan = explain(statement, |plan| format!("{}\nnot distributed: {why}\n", plan.trim_end())).await?;
+    let task = Arc::new(TaskContext::from(&statement.core.state));
+    Ok(plan.map(|plan| Ready { plan, task, cluster: Arc::clone(cluster) }))
+}
+
+/// The answer of EXPLAIN with something else in the place of the plan for this server.
+async fn explain(statement: &Statement<'_>, shown: impl Fn(&str) -> String) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let local = physical(&statement.core.state, statement.optimised).await?;
     let Some(explain) = local.downcast_ref::<ExplainExec>() else { return Ok(None) };
-    let stages = display_plan_ascii(staged, false);
     let plans = explain.stringified_plans().iter().map(|plan| match plan.plan_type {
-        PlanType::FinalPhysicalPlan => StringifiedPlan::new(PlanType::FinalPhysicalPlan, stages.clone()),
+        PlanType::FinalPhysicalPlan => StringifiedPlan::new(PlanType::FinalPhysicalPlan, shown(&plan.plan)),
         _ => plan.clone(),
     });
     Ok(Some(Arc::new(ExplainExec::new(local.schema(), plans.collect(), explain.verbose()))))

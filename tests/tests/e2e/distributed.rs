@@ -252,6 +252,50 @@ async fn what_only_this_server_has_is_read_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn explain_says_why_a_statement_is_not_distributed() {
+    let cluster = Cluster::start(1).await;
+    let mut client = cluster.client().await;
+    fill(&mut client).await;
+    client.update("create temporary table mine as select 1 as part").await.unwrap();
+    client.update("create table empty as select * from lines where false").await.unwrap();
+    let grouped = QUERIES[1].0;
+    for (distributed, sql, why) in [
+        (
+            "always",
+            "select count(*) from lines l join mine m on l.part = m.part",
+            Some("mine', which only this server has"),
+        ),
+        ("always", "select count(*) from lines, system.workers", Some("which only this server has")),
+        ("always", "select part, count(*) from empty group by part", Some("it reads no rows of datasets")),
+        ("always", "select 1 as one order by one", Some("it reads no rows of datasets")),
+        ("auto", "select part from lines", Some("it does not join, aggregate or sort")),
+        ("auto", grouped, Some("go to workers from 256.0 MB on (query.distributed_min_size)")),
+        ("never", grouped, None),
+        ("always", grouped, None),
+    ] {
+        client.update(&format!("set distributed = '{distributed}'")).await.unwrap();
+        let plan = plan_of(&mut client, sql).await;
+        let said: Vec<_> = plan.lines().filter(|line| line.contains("not distributed: ")).collect();
+        assert_eq!(said.len(), usize::from(why.is_some()), "{distributed}, {sql}\n{plan}");
+        assert!(why.is_none_or(|why| said[0].contains(why)), "{distributed}, {sql}\n{plan}");
+        assert!(plan.contains("logical_plan"), "what EXPLAIN says else is there: {plan}");
+        assert!(!client.rows(sql).await.unwrap().contains("not distributed"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_speaks_of_workers_only_where_some_are_wanted() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    client.update("create table t as select 1 as a").await.unwrap();
+    let sql = "select a, count(*) from t group by a";
+    assert!(!plan_of(&mut client, sql).await.contains("distributed"));
+    client.update("set distributed = 'always'").await.unwrap();
+    let plan = plan_of(&mut client, sql).await;
+    assert!(plan.contains("not distributed: no worker has registered"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_of_a_statement_are_its_own_wherever_it_runs() {
     let cluster = Cluster::start(2).await;
     let mut client = cluster.client().await;
