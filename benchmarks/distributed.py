@@ -23,7 +23,7 @@ RUNS = int(os.environ.get("SKEIN_BENCH_RUNS", "3"))
 
 
 @contextlib.contextmanager
-def worker(coordinator) -> Iterator[None]:
+def worker(coordinator, **env: str) -> Iterator[None]:
     """A worker over the same data folder."""
     port = free_port()
     command = [
@@ -34,6 +34,7 @@ def worker(coordinator) -> Iterator[None]:
         "SKEIN__CLUSTER__COORDINATORS": coordinator.uri,
         "SKEIN__SERVER__HTTP_LISTEN": "off",
         "SKEIN__TELEMETRY__LEVEL": "warn",
+        **env,
     }
     with process(command, port, env=environment):
         yield
