@@ -216,9 +216,9 @@ impl Nameless<'_> {
         let youngest = objects.iter().map(|object| object.last_modified).max();
         let dropped = dropped_at(bucket, &objects).await?;
         // A log is removed from its first version on. What is there without it was written while or after the rest went:
-        // a checkpoint in the background, a version by somebody who did not know. Nobody can give it a name any more.
-        let is_first = |object: &ObjectMeta| role(key(object)) == Role::Log(1);
-        let has_log = objects.iter().any(is_first) || bucket.get_opt(&delta_key(id, 1)).await?.is_some();
+        // a checkpoint in the background, a version by somebody who did not know. Nobody can give it a name any more. A listing may
+        // lag behind, and show what the last collection has removed: only the object itself tells.
+        let has_log = bucket.get_opt(&delta_key(id, 1)).await?.is_some();
         if youngest.max(dropped).is_some_and(|time| time >= self.before) {
             report.kept_young += objects.len() as u64;
             return Ok(Vec::new());

@@ -80,7 +80,7 @@ async fn a_key_that_is_there_twice_is_refused_by_its_name() {
         // In the sample, and after it.
         for (text, line, sample_rows) in [(format!("{bad}\n{good}"), 1, 100), (format!("{good}{bad}\n"), 201, 100)] {
             let options = FileOptions { sample_rows, ..options("f.json") };
-            let error = world.refused("t", &text, options).await.to_string();
+            let error = world.refused("t", text, options).await.to_string();
             assert!(error.contains(&format!("f.json, line {line}, {column}")) && error.contains(reason), "{error}");
         }
         let skip = FileOptions { on_bad_row: OnBadRow::Skip, ..options("f.json") };
