@@ -182,7 +182,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn no_filter_lets_all_live_rows_through() {
-        assert_eq!(found(&session().await, &[]).await.1.count(), 2_998);
+        let session = session().await;
+        assert_eq!(found(&session, &[]).await.1.count(), 2_998);
     }
 
     #[tokio::test(flavor = "multi_thread")]
