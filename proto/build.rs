@@ -76,6 +76,8 @@ fn main() -> Result<()> {
     }
     let unless_set = "#[serde(skip_serializing_if = \"Option::is_none\")]";
     config.field_attribute(".skein.v1.DatasetCompactResponse.progress", unless_set);
+    // A JSON answer has its rows as JSON.
+    config.field_attribute(".skein.v1.VectorSearchResponse.arrow", "#[serde(skip)]");
     config.skip_debug(SECRET.map(|message| format!(".skein.v1.{message}")));
     config.compile_protos(&FILES, &["proto"])
 }

@@ -197,6 +197,7 @@ fn bridge(variant: &Variant, faiss: &Faiss, out: &Path) -> Result<Vec<PathBuf>> 
         .warnings(true)
         .extra_warnings(false)
         .flag_if_supported("-Wno-unused-parameter")
+        .flag_if_supported("-Wno-sign-compare")
         .define("SKEIN_VARIANT", variant.name)
         .files(BRIDGE.map(|file| Path::new("bridge").join(file)))
         .out_dir(out.join(format!("bridge-{}", variant.name)));

@@ -59,7 +59,15 @@ pub(crate) fn request(asked: VectorSearchRequest) -> Result<SearchRequest, Statu
         name => Some(name.parse::<Metric>().map_err(|error| status::from_error(&error))?),
     };
     let k = if asked.k == 0 { DEFAULT_K } else { asked.k };
-    let consistency = if asked.consistency.is_empty() { "strong".to_owned() } else { asked.consistency };
+    let mut options = SearchOptions::default();
+    options.ef = asked.ef.unwrap_or_default();
+    options.nprobe = asked.nprobe.unwrap_or_default();
+    options.refine = asked.refine.unwrap_or_default();
+    options.exact = asked.exact;
+    options.index = asked.index;
+    if !asked.consistency.is_empty() {
+        options.consistency = asked.consistency;
+    }
     Ok(SearchRequest {
         table: table(asked.schema, asked.dataset)?,
         column: Some(asked.column).filter(|column| !column.is_empty()),
@@ -67,14 +75,7 @@ pub(crate) fn request(asked: VectorSearchRequest) -> Result<SearchRequest, Statu
         filter: Some(asked.filter).filter(|filter| !filter.trim().is_empty()),
         columns: Some(asked.columns).filter(|columns| !columns.is_empty()),
         metric,
-        options: SearchOptions {
-            ef: asked.ef.unwrap_or_default(),
-            nprobe: asked.nprobe.unwrap_or_default(),
-            refine: asked.refine.unwrap_or_default(),
-            exact: asked.exact,
-            index: asked.index,
-            consistency,
-        },
+        options,
     })
 }
 

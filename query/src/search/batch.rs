@@ -11,10 +11,10 @@ use datafusion::{
     catalog::TableProvider,
     common::{DFSchema, ToDFSchema},
     execution::{TaskContext, session_state::SessionState},
-    logical_expr::{Expr, utils::split_conjunction_owned},
+    logical_expr::{Expr, ExprSchemable as _, utils::split_conjunction_owned},
     physical_plan::execute_stream,
 };
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use skein_catalog::At;
 use skein_vector::{FlatIndex, Metric, SearchParams, Selection, VectorIndex as _};
 
@@ -67,7 +67,11 @@ impl Session {
     /// # Errors
     /// `NotFound` for a dataset, column or index that is not there; `InvalidInput` for a `k` that is out of bounds, a column that holds no vectors, a filter that is no
     /// condition over the dataset's columns, and an index that cannot answer the search.
-    pub async fn searcher(self: &Arc<Self>, request: SearchRequest) -> Result<Searcher> {
+    pub fn searcher(self: &Arc<Self>, request: SearchRequest) -> BoxFuture<'_, Result<Searcher>> {
+        self.plan_search(request).boxed()
+    }
+
+    async fn plan_search(self: &Arc<Self>, request: SearchRequest) -> Result<Searcher> {
         if !(1..=MAX_K).contains(&request.k) {
             return Err(Error::Invalid(format!("k is {}; it must be between 1 and {MAX_K}", request.k)));
         }
@@ -118,7 +122,11 @@ impl Searcher {
     ///
     /// # Errors
     /// `InvalidInput` for vectors that are no multiple of the dimension, for numbers that are not finite, and for zeros under the cosine distance, with the query named.
-    pub async fn search(&self, queries: &[f32], first: u32) -> Result<SearchAnswer> {
+    pub fn search<'a>(&'a self, queries: &'a [f32], first: u32) -> BoxFuture<'a, Result<SearchAnswer>> {
+        self.answer(queries, first).boxed()
+    }
+
+    async fn answer(&self, queries: &[f32], first: u32) -> Result<SearchAnswer> {
         self.check(queries, first)?;
         let _slot = self.session.engine().slots().acquire(&self.session.principal().name).await?;
         let begun = Instant::now();
@@ -172,7 +180,7 @@ impl Searcher {
         let (Some(field), false) = (self.table.field_id(self.column), options.exact) else { return Ok(None) };
         let name = index_name(&options.index)?;
         let (dataset, dimension, metric) = (self.table.dataset().id(), self.dimension, self.request.metric);
-        let wanted = Wanted { dataset, field, dimension, metric, name: name.as_ref() };
+        let wanted = Wanted { dataset, field, metric, name: name.as_ref() };
         let Some(indexes) = self.table.indexes() else { return Ok(None) };
         let Some(index) = indexes.choose(wanted).await? else { return Ok(None) };
         let loaded = match indexes.load(&index).await {
@@ -371,11 +379,9 @@ fn filters(state: &SessionState, table: &SnapshotTable, text: &str) -> Result<Ve
     if !looks_at_its_row(&condition) {
         return Err(Error::Invalid(format!("the filter '{text}' must be a condition that looks at one row at a time; use SQL for others")));
     }
-    let (data_type, _) = {
-        use datafusion::logical_expr::ExprSchemable as _;
-        condition.data_type_and_nullable(&schema)?
-    };
-    if data_type != DataType::Boolean {
+    let (_, field) = condition.to_field(&schema)?;
+    let data_type = field.data_type();
+    if *data_type != DataType::Boolean {
         return Err(Error::Invalid(format!("the filter '{text}' is of type {data_type}; a filter is true or false, such as year > 2020")));
     }
     Ok(split_conjunction_owned(condition))

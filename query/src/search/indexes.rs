@@ -92,7 +92,6 @@ pub(super) struct Wanted<'a> {
     pub(super) dataset: DatasetId,
     /// The column's field id.
     pub(super) field: i32,
-    pub(super) dimension: usize,
     /// `None`: whichever it has.
     pub(super) metric: Option<Metric>,
     /// The index that was asked for.
@@ -126,11 +125,6 @@ impl Indexes {
     /// Their definitions on the bucket.
     pub(crate) fn definitions(&self) -> &Definitions {
         &self.0.definitions
-    }
-
-    /// Most bytes that generations may take in memory.
-    pub(crate) fn memory(&self) -> u64 {
-        self.0.memory
     }
 
     /// Where index files are kept on this machine.

@@ -27,7 +27,6 @@ pub use jobs::{CreatedIndex, NewIndexRequest};
 pub(crate) use narrow::narrow;
 pub use options::{Consistency, SearchOptions};
 pub use request::SearchRequest;
-pub(crate) use vectors::dimension;
 
 use datafusion::logical_expr::LogicalPlan;
 

@@ -14,6 +14,7 @@ use datafusion::{
     logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType},
     physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties},
 };
+use futures::{FutureExt, future::BoxFuture};
 use skein_catalog::RowSet;
 use skein_model::TableName;
 
@@ -35,7 +36,15 @@ use crate::{
 ///
 /// # Errors
 /// For an index that was asked for and cannot be used; whatever reading new rows and those that match a filter runs into.
-pub(crate) async fn narrow(state: &SessionState, plan: &LogicalPlan, context: Arc<TaskContext>) -> Result<Option<LogicalPlan>> {
+pub(crate) fn narrow<'a>(
+    state: &'a SessionState,
+    plan: &'a LogicalPlan,
+    context: Arc<TaskContext>,
+) -> BoxFuture<'a, Result<Option<LogicalPlan>>> {
+    narrowed(state, plan, context).boxed()
+}
+
+async fn narrowed(state: &SessionState, plan: &LogicalPlan, context: Arc<TaskContext>) -> Result<Option<LogicalPlan>> {
     let rankings = rankings(plan)?;
     if rankings.is_empty() {
         return Ok(None);
@@ -61,7 +70,7 @@ async fn candidates(state: &SessionState, ranking: &Ranking, context: &Arc<TaskC
     }
     let name = index_name(&options.index)?;
     let (dataset, metric) = (table.dataset().id(), Some(ranking.metric));
-    let wanted = Wanted { dataset, field, dimension, metric, name: name.as_ref() };
+    let wanted = Wanted { dataset, field, metric, name: name.as_ref() };
     let Some(indexes) = table.indexes() else { return Ok(None) };
     let Some(index) = indexes.choose(wanted).await? else { return Ok(None) };
     let loaded = match indexes.load(&index).await {
@@ -87,7 +96,9 @@ async fn candidates(state: &SessionState, ranking: &Ranking, context: &Arc<TaskC
         return Ok(None);
     }
     let known = Known { loaded, standing, allowed, consistency };
-    let named = known.named(ranking.k, &options);
+    // Among rows of the same distance the statement has an order of its own: some beyond the last one may be its.
+    let wanted = if ranking.breaks_ties { ranking.k.saturating_mul(2) } else { ranking.k };
+    let named = known.named(wanted, &options);
     let found = known.nearest(&ranking.query, named, options).await?;
     let found = found.into_iter().next().unwrap_or_default();
     if found.len() < ranking.k {

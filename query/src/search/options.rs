@@ -51,8 +51,8 @@ impl Consistency {
             None if lower.is_empty() || lower == "strong" => Ok(Self::Strong),
             None if lower == "generation" => Ok(Self::Generation),
             Some(("bounded", time)) => {
-                let unusable = |why| Error::Invalid(format!("'{text}' is no consistency: {why}"));
-                Ok(Self::Bounded(skein_model::parse_duration(time.trim()).map_err(unusable)?))
+                let unusable = || Error::Invalid(format!("'{time}' in '{text}' is no time; write one such as 200ms or 5s"));
+                Ok(Self::Bounded(skein_model::parse_duration(time.trim()).ok_or_else(unusable)?))
             }
             _ => Err(Error::Invalid(format!(
                 "'{text}' is no consistency; there are strong, generation, and bounded:TIME such as bounded:200ms"

@@ -7,6 +7,7 @@ use datafusion::{
         sqlparser::ast::{BinaryOperator, CreateIndex as Ast, Expr, IndexType, ObjectName, Value},
     },
 };
+use futures::FutureExt;
 use skein_model::TableName;
 use skein_vector::{IndexKind, IndexSpec, Metric};
 
@@ -160,10 +161,10 @@ impl CreateIndex {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
         outside(running, VERB)?;
         let engine = running.session.engine();
-        let created = engine.create_index(self.request.clone(), &running.session.actor()).await?;
+        let created = engine.create_index(self.request.clone(), &running.session.actor()).boxed().await?;
         if let (true, Some(job)) = (self.wait, created.job) {
             let mut cancel = CancelOnDrop { session: Some(running.session.clone()), job };
-            engine.wait_for_job(job).await?;
+            engine.wait_for_job(job).boxed().await?;
             cancel.session = None;
         }
         Ok(UpdateCount::default())
@@ -174,7 +175,7 @@ impl DropIndex {
     pub(super) async fn run(&self, running: &Running<'_>) -> Result<UpdateCount> {
         outside(running, "DROP INDEX")?;
         for name in &self.names {
-            match running.session.engine().drop_index(name, &running.session.actor()).await {
+            match running.session.engine().drop_index(name, &running.session.actor()).boxed().await {
                 Err(error) if self.if_exists && skein_model::Kind::kind(&error) == skein_model::ErrorKind::NotFound => {}
                 outcome => outcome?,
             }
