@@ -33,8 +33,8 @@ mod worker_register;
 
 pub(crate) use prepared::unpack;
 pub(crate) use session_messages::SessionOptions;
-pub(crate) use vector_search::request as search_request;
 pub use standard::StandardAction;
+pub(crate) use vector_search::request as search_request;
 
 use std::{str::FromStr as _, sync::Arc};
 

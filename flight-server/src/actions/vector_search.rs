@@ -30,7 +30,9 @@ pub(super) async fn run(caller: &Caller, body: &[u8]) -> Result<Bodies, Status> 
     for (query, vector) in vectors.iter().enumerate() {
         if vector.values.len() != dimension {
             let found = vector.values.len();
-            return Err(wrong(format!("query vector {query} has {found} numbers; the column's vectors have {dimension}")));
+            return Err(wrong(format!(
+                "query vector {query} has {found} numbers; the column's vectors have {dimension}"
+            )));
         }
     }
     let queries: Vec<f32> = vectors.into_iter().flat_map(|vector| vector.values).collect();

@@ -160,9 +160,7 @@ pub const fn of_action(action: Action) -> ActionAccess {
         | Action::TokenCreate
         | Action::TokenRevoke
         | Action::QueryCancel
-        | Action::JobCancel => {
-            ActionAccess::OwnOrAdmin
-        }
+        | Action::JobCancel => ActionAccess::OwnOrAdmin,
     }
 }
 

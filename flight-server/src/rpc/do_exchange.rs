@@ -9,7 +9,9 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Field, Float32Type, Schema},
 };
-use arrow_flight::{FlightData, encode::FlightDataEncoderBuilder, error::FlightError, flight_descriptor::DescriptorType};
+use arrow_flight::{
+    FlightData, encode::FlightDataEncoderBuilder, error::FlightError, flight_descriptor::DescriptorType,
+};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use skein_proto::{ExchangeCommand, body};
 use skein_query::Searcher;
@@ -84,7 +86,9 @@ fn pieces(batch: RecordBatch) -> impl futures::Stream<Item = Result<RecordBatch,
 /// The first column that holds vectors.
 fn vector_column(schema: &Schema, dimension: usize) -> Result<usize, Status> {
     let holds_vectors = |field: &Field| match field.data_type() {
-        DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => item.data_type().is_floating(),
+        DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => {
+            item.data_type().is_floating()
+        }
         _ => false,
     };
     schema.fields().iter().position(|field| holds_vectors(field)).ok_or_else(|| {
@@ -100,7 +104,9 @@ fn vectors(column: &ArrayRef, dimension: usize, first: u32) -> Result<Vec<f32>, 
         return Err(wrong(&format!("query vector {} is null", u64::from(first) + row as u64)));
     }
     let cast = cast(column, &DataType::FixedSizeList(item, size)).map_err(|error| {
-        wrong(&format!("the query vectors are not of {dimension} numbers, which is the dimension of the column: {error}"))
+        wrong(&format!(
+            "the query vectors are not of {dimension} numbers, which is the dimension of the column: {error}"
+        ))
     })?;
     let list = cast.as_fixed_size_list();
     let start = usize::try_from(list.value_offset(0)).unwrap_or_default();

@@ -1,6 +1,10 @@
 //! Searches for many query vectors: planned once, then answered batch by batch.
 
-use std::{collections::HashMap, sync::Arc, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch, UInt32Array},
@@ -87,8 +91,19 @@ impl Session {
         let schema = answer_schema(&table, &columns);
         let metric = request.metric.unwrap_or(Metric::L2);
         let session = Arc::clone(self);
-        let mut searcher =
-            Searcher { session, core, table, column, dimension, metric, request, filters, known: None, columns, schema };
+        let mut searcher = Searcher {
+            session,
+            core,
+            table,
+            column,
+            dimension,
+            metric,
+            request,
+            filters,
+            known: None,
+            columns,
+            schema,
+        };
         searcher.known = searcher.find_index().await?;
         if let Some(known) = &searcher.known {
             searcher.metric = known.loaded.index.metric();
@@ -150,7 +165,8 @@ impl Searcher {
     /// What scans work with. Operators hold the functions they call; to copy the list of all would take longer than a search.
     fn context(&self) -> Arc<TaskContext> {
         let state = &self.core.state;
-        let (id, config, runtime) = (state.session_id().to_owned(), state.config().clone(), state.runtime_env().clone());
+        let (id, config, runtime) =
+            (state.session_id().to_owned(), state.config().clone(), state.runtime_env().clone());
         let (scalar, higher, aggregate, window) = Default::default();
         Arc::new(TaskContext::new(None, id, config, scalar, higher, aggregate, window, runtime))
     }
@@ -166,10 +182,15 @@ impl Searcher {
         }
         for (query, vector) in (u64::from(first)..).zip(queries.chunks_exact(self.dimension)) {
             if let Some(at) = vector.iter().position(|number| !number.is_finite()) {
-                return Err(Error::Invalid(format!("query vector {query} has {} at position {at}; send finite numbers", vector[at])));
+                return Err(Error::Invalid(format!(
+                    "query vector {query} has {} at position {at}; send finite numbers",
+                    vector[at]
+                )));
             }
             if !takes(self.metric, vector) {
-                return Err(Error::Invalid(format!("query vector {query} is all zeros, which has no cosine distance to anything")));
+                return Err(Error::Invalid(format!(
+                    "query vector {query} is all zeros, which has no cosine distance to anything"
+                )));
             }
         }
         Ok(())
@@ -198,7 +219,9 @@ impl Searcher {
         let standing = indexes.standing(&self.table, self.column, &loaded, consistency, reading).await?;
         let allowed = match self.filters.as_slice() {
             [] => None,
-            filters => Some(filter::allowed(&self.table, filters, &loaded, &standing, &self.core.state, context).await?),
+            filters => {
+                Some(filter::allowed(&self.table, filters, &loaded, &standing, &self.core.state, context).await?)
+            }
         };
         Ok(Some(Known { loaded, standing, allowed, consistency }))
     }
@@ -209,7 +232,9 @@ impl Searcher {
         let table = PositionedTable::new(self.table.clone());
         let table = match self.filters.as_slice() {
             [] => table,
-            filters => table.at(matching_rows(&self.core.state, &self.table, filters, Arc::clone(&context)).await?.rows),
+            filters => {
+                table.at(matching_rows(&self.core.state, &self.table, filters, Arc::clone(&context)).await?.rows)
+            }
         };
         let scan = table.scan(&self.core.state, Some(&table.with_places(&[self.column])), &[], None).await?;
         let mut batches = execute_all(scan, &context)?;
@@ -220,7 +245,9 @@ impl Searcher {
             let work = move || index.search(&queries, k, &SearchParams::default(), Selection::All);
             let near = tokio::task::spawn_blocking(work).await.map_err(|error| Error::Invalid(error.to_string()))??;
             for (query, best) in best.iter_mut().enumerate() {
-                let near = near.of(query).filter_map(|(at, distance)| Some((*places.get(usize::try_from(at).ok()?)?, distance)));
+                let near = near
+                    .of(query)
+                    .filter_map(|(at, distance)| Some((*places.get(usize::try_from(at).ok()?)?, distance)));
                 *best = merge(std::mem::take(best).into_iter(), near, k);
             }
         }
@@ -288,7 +315,10 @@ impl Searcher {
         let batches: Vec<RecordBatch> = execute_all(scan, &context)?.try_collect().await?;
         let fetched = concat_batches(&schema, &batches)?;
         let width = columns.len();
-        let (files, places) = (fetched.column(width).as_primitive::<UInt32Type>(), fetched.column(width + 1).as_primitive::<UInt32Type>());
+        let (files, places) = (
+            fetched.column(width).as_primitive::<UInt32Type>(),
+            fetched.column(width + 1).as_primitive::<UInt32Type>(),
+        );
         let mut at = HashMap::with_capacity(fetched.num_rows());
         for row in 0..fetched.num_rows() {
             if let Some(file) = table.file(files.value(row)) {
@@ -308,7 +338,12 @@ fn execute_all(
 }
 
 /// The vectors of a batch, to be compared one by one, and the rows they are of.
-fn some_vectors(table: &PositionedTable, batch: &RecordBatch, dimension: usize, metric: Metric) -> Result<(FlatIndex, Vec<Row>)> {
+fn some_vectors(
+    table: &PositionedTable,
+    batch: &RecordBatch,
+    dimension: usize,
+    metric: Metric,
+) -> Result<(FlatIndex, Vec<Row>)> {
     let vectors = Vectors::of(batch.column(0).as_ref())?;
     let (files, places) = (batch.column(1).as_primitive::<UInt32Type>(), batch.column(2).as_primitive::<UInt32Type>());
     let mut index = FlatIndex::new(dimension, metric)?;
@@ -361,7 +396,9 @@ fn columns(table: &SnapshotTable, names: Option<&[String]>) -> Result<Vec<usize>
     let schema = table.columns();
     match names {
         Some(names) => names.iter().map(|name| column_of(table, name)).collect(),
-        None => Ok((0..schema.fields().len()).filter(|at| vectors::dimension(schema.field(*at).data_type()).is_none()).collect()),
+        None => Ok((0..schema.fields().len())
+            .filter(|at| vectors::dimension(schema.field(*at).data_type()).is_none())
+            .collect()),
     }
 }
 
@@ -377,12 +414,16 @@ fn filters(state: &SessionState, table: &SnapshotTable, text: &str) -> Result<Ve
     let schema: DFSchema = table.columns().as_ref().clone().to_dfschema()?;
     let condition = state.create_logical_expr(text, &schema)?;
     if !looks_at_its_row(&condition) {
-        return Err(Error::Invalid(format!("the filter '{text}' must be a condition that looks at one row at a time; use SQL for others")));
+        return Err(Error::Invalid(format!(
+            "the filter '{text}' must be a condition that looks at one row at a time; use SQL for others"
+        )));
     }
     let (_, field) = condition.to_field(&schema)?;
     let data_type = field.data_type();
     if *data_type != DataType::Boolean {
-        return Err(Error::Invalid(format!("the filter '{text}' is of type {data_type}; a filter is true or false, such as year > 2020")));
+        return Err(Error::Invalid(format!(
+            "the filter '{text}' is of type {data_type}; a filter is true or false, such as year > 2020"
+        )));
     }
     Ok(split_conjunction_owned(condition))
 }

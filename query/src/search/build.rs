@@ -1,8 +1,16 @@
 //! Builds a generation of an index from one snapshot of its dataset.
 
-use std::{collections::HashSet, path::{Path, PathBuf}, sync::Arc, time::Instant};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
-use arrow::{array::{AsArray, RecordBatch}, datatypes::UInt32Type};
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::UInt32Type,
+};
 use datafusion::{catalog::TableProvider, execution::TaskContext, physical_plan::execute_stream};
 use futures::TryStreamExt;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -64,7 +72,13 @@ struct Piece {
 
 impl Engine {
     /// Builds a generation of an index from the newest version of its dataset, and stores it. It is not live yet.
-    pub(super) async fn build_generation(&self, index: &Definition, dataset: Dataset, by: &str, progress: &Arc<Progress>) -> Result<GenerationId> {
+    pub(super) async fn build_generation(
+        &self,
+        index: &Definition,
+        dataset: Dataset,
+        by: &str,
+        progress: &Arc<Progress>,
+    ) -> Result<GenerationId> {
         let begun = Instant::now();
         let snapshot = dataset.snapshot(At::Latest).await?;
         let table = SnapshotTable::new(dataset.clone(), &snapshot, self.snapshots())?;
@@ -117,7 +131,10 @@ impl Engine {
 
     fn plan_build(&self, index: &Definition, table: SnapshotTable) -> Result<Plan> {
         let column = table.column_of_field(index.column.field_id).ok_or_else(|| {
-            Error::Invalid(format!("column '{}' of index '{}' was dropped; drop the index", index.column.name, index.name))
+            Error::Invalid(format!(
+                "column '{}' of index '{}' was dropped; drop the index",
+                index.column.name, index.name
+            ))
         })?;
         let field = table.columns().field(column);
         let dimension = vectors::dimension(field.data_type()).ok_or_else(|| {
@@ -155,7 +172,13 @@ impl Engine {
     }
 
     /// Trains an index, and adds all vectors.
-    async fn fill(&self, plan: &Plan, mut builder: Builder, sample: Vec<f32>, progress: &Arc<Progress>) -> Result<Built> {
+    async fn fill(
+        &self,
+        plan: &Plan,
+        mut builder: Builder,
+        sample: Vec<f32>,
+        progress: &Arc<Progress>,
+    ) -> Result<Built> {
         let (sender, mut pieces) = mpsc::channel::<Piece>(AHEAD);
         let (rows, dimension, shown) = (plan.rows as u64, plan.dimension, Arc::clone(progress));
         let work = tokio::task::spawn_blocking(move || {
@@ -314,7 +337,9 @@ fn steps(kind: IndexKind) -> Vec<SearchParams> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Invalid(format!("the build ended early: {error}")))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::Invalid(format!("the build ended early: {error}")))?
 }
 
 /// A file that goes when it is not needed any more.
@@ -322,8 +347,9 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Error::Exhausted(format!("the folder for index files, {}, cannot be made: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Error::Exhausted(format!("the folder for index files, {}, cannot be made: {error}", folder.display()))
+        })?;
         Ok(Self(folder.join(format!("{}.build", FileId::generate()))))
     }
 }

@@ -26,6 +26,7 @@ pub(super) async fn allowed(
         loaded.rows.add_positions_of(*file, rows, &mut known);
     }
     let matches = |row: &super::standing::Row| matching.rows.get(&row.file).is_some_and(|rows| rows.contains(row.row));
-    let tail = (0_u32..).zip(&standing.tail.rows).filter(|(_, row)| matches(row)).map(|(position, _)| position).collect();
+    let tail =
+        (0_u32..).zip(&standing.tail.rows).filter(|(_, row)| matches(row)).map(|(position, _)| position).collect();
     Ok(Allowed { known, tail })
 }

@@ -107,7 +107,9 @@ impl Indexes {
             .max_capacity(memory / PIECE)
             .build();
         let standings = Cache::builder()
-            .weigher(move |_: &(GenerationId, CommitId), standing: &(Instant, Arc<Standing>)| pieces(standing.1.memory_bytes()))
+            .weigher(move |_: &(GenerationId, CommitId), standing: &(Instant, Arc<Standing>)| {
+                pieces(standing.1.memory_bytes())
+            })
             .max_capacity(STANDINGS / PIECE)
             .build();
         Self(Arc::new(Inner {
@@ -172,7 +174,9 @@ impl Indexes {
             };
             return match (fits(&&index), index.live) {
                 (true, Some(_)) => Ok(Some(index)),
-                (true, None) => Err(Error::Invalid(format!("index '{name}' has no generation yet; system.jobs shows how far its build is"))),
+                (true, None) => Err(Error::Invalid(format!(
+                    "index '{name}' has no generation yet; system.jobs shows how far its build is"
+                ))),
                 (false, _) => Err(Error::Invalid(format!(
                     "index '{name}' is one of column '{}' by {}; it cannot answer this search",
                     index.column.name, index.spec.metric
@@ -194,7 +198,8 @@ impl Indexes {
         let bucket = index.bucket.clone();
         let load = async {
             let this = self.clone();
-            let generations = Generations::new(this.0.catalog.buckets().get(&bucket).map_err(skein_catalog::Error::from)?);
+            let generations =
+                Generations::new(this.0.catalog.buckets().get(&bucket).map_err(skein_catalog::Error::from)?);
             let manifest = generations.manifest(key).await?;
             this.check_room(manifest.memory_bytes)?;
             let local = generations.fetch(&manifest, &this.0.folder).await?;
@@ -202,7 +207,12 @@ impl Indexes {
                 let dimension = usize::try_from(manifest.dimension).unwrap_or(usize::MAX);
                 let vectors = u32::try_from(manifest.vectors).unwrap_or(u32::MAX);
                 let index = FaissIndex::read(&local.index_file, &manifest.spec, dimension, vectors)?;
-                Ok::<_, skein_vector::Error>(Loaded { name, manifest, rows: Arc::new(local.rows), index: Box::new(index) })
+                Ok::<_, skein_vector::Error>(Loaded {
+                    name,
+                    manifest,
+                    rows: Arc::new(local.rows),
+                    index: Box::new(index),
+                })
             });
             Ok::<_, Error>(Arc::new(loaded.await.map_err(|error| Error::Invalid(error.to_string()))??))
         };
@@ -265,5 +275,8 @@ impl Indexes {
 /// Whether a search may go on without the index.
 pub(super) fn may_do_without(error: &Error) -> bool {
     use skein_model::ErrorKind;
-    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::ResourceExhausted | ErrorKind::NotFound | ErrorKind::Unavailable)
+    matches!(
+        error.kind(),
+        ErrorKind::Corrupt | ErrorKind::ResourceExhausted | ErrorKind::NotFound | ErrorKind::Unavailable
+    )
 }

@@ -94,7 +94,8 @@ impl Engine {
         let snapshot = dataset.snapshot(At::Latest).await?;
         let schema = snapshot.arrow_schema();
         let field = schema.field_with_name(&request.column).map_err(|_| {
-            let near = crate::suggest::closest(&request.column, schema.fields().iter().map(|field| field.name().as_str()));
+            let near =
+                crate::suggest::closest(&request.column, schema.fields().iter().map(|field| field.name().as_str()));
             let advice = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
             Error::NotFound(format!("column '{}' does not exist in '{}'{advice}", request.column, request.table))
         })?;
@@ -110,7 +111,11 @@ impl Engine {
         )
         .ok_or_else(|| Error::Invalid(format!("column '{}' has no id; run dataset.resync", request.column)))?;
         faiss::validate(&request.spec, dimension)?;
-        self.indexes().check_room(faiss::estimate(&request.spec, dimension, usize::try_from(snapshot.rows).unwrap_or(usize::MAX))?)?;
+        self.indexes().check_room(faiss::estimate(
+            &request.spec,
+            dimension,
+            usize::try_from(snapshot.rows).unwrap_or(usize::MAX),
+        )?)?;
         let name = request.name.clone().unwrap_or_else(|| format!("{}_{}", request.table.table(), request.column));
         let name = TableName::new(request.table.schema(), name)?;
         let new = NewIndex {
@@ -125,7 +130,10 @@ impl Engine {
         let created = self.indexes().definitions().create(new, actor).await;
         let definition = match created {
             Ok(definition) => definition,
-            Err(error) if request.if_not_exists && skein_model::Kind::kind(&error) == skein_model::ErrorKind::AlreadyExists => {
+            Err(error)
+                if request.if_not_exists
+                    && skein_model::Kind::kind(&error) == skein_model::ErrorKind::AlreadyExists =>
+            {
                 return Ok(CreatedIndex { created: false, name, job: None });
             }
             Err(error) => return Err(error.into()),
@@ -188,7 +196,12 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound`; `InvalidInput` for one that is still being built.
-    pub async fn promote_index(&self, name: &TableName, generation: GenerationId, actor: &Actor) -> Result<Option<GenerationId>> {
+    pub async fn promote_index(
+        &self,
+        name: &TableName,
+        generation: GenerationId,
+        actor: &Actor,
+    ) -> Result<Option<GenerationId>> {
         let definitions = self.indexes().definitions();
         let before = definitions.get(name).await?;
         definitions.promote(&before, generation, actor).await?;
@@ -200,7 +213,11 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound`; `InvalidInput` when there is none to go back to.
-    pub async fn roll_back_index(&self, name: &TableName, actor: &Actor) -> Result<(Option<GenerationId>, Option<GenerationId>)> {
+    pub async fn roll_back_index(
+        &self,
+        name: &TableName,
+        actor: &Actor,
+    ) -> Result<(Option<GenerationId>, Option<GenerationId>)> {
         let definitions = self.indexes().definitions();
         let before = definitions.get(name).await?;
         let after = definitions.rollback(&before, actor).await?;
@@ -299,7 +316,8 @@ impl Engine {
     /// Removes the oldest generations beyond those that stay.
     async fn remove_old(&self, definition: &Definition) {
         let Ok(generations) = self.generations(definition) else { return };
-        let mut others: Vec<_> = definition.generations.iter().map(|entry| entry.id).filter(|id| Some(*id) != definition.live).collect();
+        let mut others: Vec<_> =
+            definition.generations.iter().map(|entry| entry.id).filter(|id| Some(*id) != definition.live).collect();
         others.sort_unstable();
         let too_many = others.len().saturating_sub(KEEP - 1);
         for generation in others.into_iter().take(too_many) {

@@ -79,7 +79,9 @@ impl Session {
                     live: definition.live == Some(entry.id),
                     entry,
                     manifest,
-                    recall: recall.filter(|points| !points.is_empty()).and_then(|points| serde_json::to_string(&points).ok()),
+                    recall: recall
+                        .filter(|points| !points.is_empty())
+                        .and_then(|points| serde_json::to_string(&points).ok()),
                 });
             }
         }

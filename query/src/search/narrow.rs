@@ -60,7 +60,11 @@ async fn narrowed(state: &SessionState, plan: &LogicalPlan, context: Arc<TaskCon
     Ok(Some(with_candidates(plan.clone(), &tables)?.data))
 }
 
-async fn candidates(state: &SessionState, ranking: &Ranking, context: &Arc<TaskContext>) -> Result<Option<SearchedTable>> {
+async fn candidates(
+    state: &SessionState,
+    ranking: &Ranking,
+    context: &Arc<TaskContext>,
+) -> Result<Option<SearchedTable>> {
     let options = state.config_options().extensions.get::<SearchOptions>().cloned().unwrap_or_default();
     let consistency = Consistency::parse(&options.consistency)?;
     let table = &ranking.table;
@@ -163,12 +167,15 @@ impl Known {
         let (loaded, standing) = (Arc::clone(&self.loaded), Arc::clone(&self.standing));
         let (allowed, queries) = (self.allowed.clone(), queries.to_vec());
         let with_tail = self.consistency != Consistency::Generation;
-        let work = move || nearest::nearest(&loaded, &standing, allowed.as_ref(), with_tail, &queries, k, &options.params());
+        let work =
+            move || nearest::nearest(&loaded, &standing, allowed.as_ref(), with_tail, &queries, k, &options.params());
         // A walk over a graph is shorter than the way to another thread and back.
         if self.is_quick(k) {
             return work();
         }
-        tokio::task::spawn_blocking(work).await.map_err(|error| Error::Invalid(format!("the search ended early: {error}")))?
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| Error::Invalid(format!("the search ended early: {error}")))?
     }
 
     fn is_quick(&self, k: usize) -> bool {

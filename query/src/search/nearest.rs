@@ -52,12 +52,10 @@ pub(crate) fn nearest(
         (tail, None) => tail.index.search(queries, k, params, Selection::All)?,
     };
     let row_of_known = |(position, distance): (u32, f32)| Some((loaded.row(position)?, distance));
-    let row_of_tail = |(position, distance): (u32, f32)| {
-        Some((*standing.tail.rows.get(usize::try_from(position).ok()?)?, distance))
-    };
-    let merged = (0..known.queries()).map(|query| {
-        merge(known.of(query).filter_map(row_of_known), tail.of(query).filter_map(row_of_tail), k)
-    });
+    let row_of_tail =
+        |(position, distance): (u32, f32)| Some((*standing.tail.rows.get(usize::try_from(position).ok()?)?, distance));
+    let merged = (0..known.queries())
+        .map(|query| merge(known.of(query).filter_map(row_of_known), tail.of(query).filter_map(row_of_tail), k));
     Ok(merged.collect())
 }
 

@@ -51,7 +51,8 @@ impl Consistency {
             None if lower.is_empty() || lower == "strong" => Ok(Self::Strong),
             None if lower == "generation" => Ok(Self::Generation),
             Some(("bounded", time)) => {
-                let unusable = || Error::Invalid(format!("'{time}' in '{text}' is no time; write one such as 200ms or 5s"));
+                let unusable =
+                    || Error::Invalid(format!("'{time}' in '{text}' is no time; write one such as 200ms or 5s"));
                 Ok(Self::Bounded(skein_model::parse_duration(time.trim()).ok_or_else(unusable)?))
             }
             _ => Err(Error::Invalid(format!(

@@ -47,7 +47,13 @@ pub(super) struct Tail {
 
 impl Standing {
     /// Compares a snapshot with what a generation was made of, and reads the vectors of rows that it does not know.
-    pub(super) async fn of(table: &SnapshotTable, column: usize, loaded: &Loaded, state: &dyn Session, context: Arc<TaskContext>) -> Result<Self> {
+    pub(super) async fn of(
+        table: &SnapshotTable,
+        column: usize,
+        loaded: &Loaded,
+        state: &dyn Session,
+        context: Arc<TaskContext>,
+    ) -> Result<Self> {
         let mut dead = RoaringBitmap::new();
         let here: HashSet<FileId> = table.records().iter().map(|record| record.id).collect();
         let known: HashSet<FileId> = loaded.rows.files().map(|file| file.file).collect();
@@ -77,8 +83,15 @@ impl Standing {
 }
 
 impl Tail {
-    async fn read(unknown: &PositionedTable, column: usize, loaded: &Loaded, state: &dyn Session, context: Arc<TaskContext>) -> Result<Self> {
-        let mut tail = Self { index: FlatIndex::new(loaded.index.dimension(), loaded.index.metric())?, rows: Vec::new() };
+    async fn read(
+        unknown: &PositionedTable,
+        column: usize,
+        loaded: &Loaded,
+        state: &dyn Session,
+        context: Arc<TaskContext>,
+    ) -> Result<Self> {
+        let mut tail =
+            Self { index: FlatIndex::new(loaded.index.dimension(), loaded.index.metric())?, rows: Vec::new() };
         let plan = unknown.scan(state, Some(&unknown.with_places(&[column])), &[], None).await?;
         let mut batches = execute_stream(plan, context)?;
         while let Some(batch) = batches.try_next().await? {

@@ -55,7 +55,8 @@ impl<'a> Vectors<'a> {
     /// A row's vector; `None` when it is null, or one of its numbers is null or not finite: it is near to nothing.
     pub(crate) fn get(&self, row: usize) -> Option<&[f32]> {
         let range = row * self.dimension..(row + 1) * self.dimension;
-        if self.list.is_null(row) || self.nulls.as_ref().is_some_and(|nulls| range.clone().any(|at| nulls.is_null(at))) {
+        if self.list.is_null(row) || self.nulls.as_ref().is_some_and(|nulls| range.clone().any(|at| nulls.is_null(at)))
+        {
             return None;
         }
         let vector = self.values.get(range)?;
@@ -82,7 +83,16 @@ mod tests {
 
     #[test]
     fn what_has_no_vector_has_none() {
-        let values = Float32Array::from(vec![Some(1.0), Some(2.0), Some(3.0), None, Some(5.0), Some(f32::NAN), Some(7.0), Some(8.0)]);
+        let values = Float32Array::from(vec![
+            Some(1.0),
+            Some(2.0),
+            Some(3.0),
+            None,
+            Some(5.0),
+            Some(f32::NAN),
+            Some(7.0),
+            Some(8.0),
+        ]);
         let list = list(Arc::new(values), vec![true, true, true, false]);
         let vectors = Vectors::of(&list).unwrap();
         let found: Vec<_> = (0..vectors.len()).map(|row| vectors.get(row)).collect();

@@ -65,7 +65,10 @@ fn table(scope: &Scope, object_type: &ObjectType, reference: &TableReference, te
             name.check_creatable()?;
             Ok(Target::View(name))
         }
-        other => Err(Error::unsupported(format!("DROP {other}"), "there are DROP TABLE, DROP VIEW, DROP INDEX and DROP SCHEMA")),
+        other => Err(Error::unsupported(
+            format!("DROP {other}"),
+            "there are DROP TABLE, DROP VIEW, DROP INDEX and DROP SCHEMA",
+        )),
     }
 }
 

@@ -35,7 +35,11 @@ pub(crate) async fn create(scope: &Scope, create: Ast) -> Result<Update> {
         (create.unique, "CREATE UNIQUE INDEX", "declare a key with PRIMARY KEY or UNIQUE"),
         (!create.include.is_empty(), "CREATE INDEX ... INCLUDE", "leave it out: rows are read from the dataset"),
         (create.predicate.is_some(), "CREATE INDEX ... WHERE", "leave it out: searches take filters"),
-        (!create.alter_options.is_empty() || create.nulls_distinct.is_some(), "CREATE INDEX with these options", "see docs/search.md"),
+        (
+            !create.alter_options.is_empty() || create.nulls_distinct.is_some(),
+            "CREATE INDEX with these options",
+            "see docs/search.md",
+        ),
     ];
     if let Some((_, what, instead)) = refused.into_iter().find(|(refused, _, _)| *refused) {
         return Err(Error::unsupported(what, instead));
@@ -124,7 +128,8 @@ fn option_of(option: &Expr) -> Result<(String, String)> {
 
 fn set(spec: &mut IndexSpec, wait: &mut bool, name: &str, value: &str) -> Result<()> {
     let number = || -> Result<Option<u32>> {
-        let number = value.parse().map_err(|_| Error::Invalid(format!("{name} is '{value}'; it must be a whole number")))?;
+        let number =
+            value.parse().map_err(|_| Error::Invalid(format!("{name} is '{value}'; it must be a whole number")))?;
         Ok(Some(number))
     };
     match name {
@@ -135,7 +140,8 @@ fn set(spec: &mut IndexSpec, wait: &mut bool, name: &str, value: &str) -> Result
         "pq_m" => spec.pq_m = number()?,
         "factory" => spec.factory = Some(value.to_owned()),
         "wait" => {
-            *wait = value.parse().map_err(|_| Error::Invalid(format!("wait is '{value}'; it must be true or false")))?;
+            *wait =
+                value.parse().map_err(|_| Error::Invalid(format!("wait is '{value}'; it must be true or false")))?;
         }
         _ => {
             return Err(Error::Invalid(format!(
@@ -176,7 +182,8 @@ impl DropIndex {
         outside(running, "DROP INDEX")?;
         for name in &self.names {
             match running.session.engine().drop_index(name, &running.session.actor()).boxed().await {
-                Err(error) if self.if_exists && skein_model::Kind::kind(&error) == skein_model::ErrorKind::NotFound => {}
+                Err(error) if self.if_exists && skein_model::Kind::kind(&error) == skein_model::ErrorKind::NotFound => {
+                }
                 outcome => outcome?,
             }
         }

@@ -16,7 +16,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("flight-sql", &["query", "proto", "model"]),
     ("flight-server", &["flight-sql", "query", "ingest", "vector", "catalog", "storage", "proto", "model", "client"]),
     ("client", &["proto"]),
-    ("tests", &["flight-server", "flight-sql", "query", "ingest", "vector", "catalog", "storage", "proto", "model", "client"]),
+    (
+        "tests",
+        &["flight-server", "flight-sql", "query", "ingest", "vector", "catalog", "storage", "proto", "model", "client"],
+    ),
 ];
 
 fn read(path: &Path) -> DocumentMut {
