@@ -45,7 +45,9 @@ pub use plain::{plain_field, plain_type};
 pub use plan::{Divisible, Parameter, Part, Pins, Plan, PlanKind, Source, UpdateCount};
 pub use registry::{Progress, QueryInfo, QueryState, QueryStream, SessionInfo};
 pub use scan::CacheUse;
-pub use search::{Consistency, CreatedIndex, NewIndexRequest, SearchAnswer, SearchOptions, SearchRequest, Searcher};
+pub use search::{
+    CollectedIndexes, Consistency, CreatedIndex, NewIndexRequest, SearchAnswer, SearchOptions, SearchRequest, Searcher,
+};
 pub use session::{Compression, Delivery, Session, TableInfo, TableKind, TableSize, TempMode};
 pub use skein_catalog::{KeyKind, Rule, SavepointId, Transaction, TransactionId};
 pub use skein_vector::{IndexKind, IndexSpec, Metric};

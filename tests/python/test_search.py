@@ -53,8 +53,8 @@ def nearest(values: Vectors, query: Vectors, metric: str = "l2", among: Vectors 
     return [int(at) for at in np.argsort(far, kind="stable")[:K]]
 
 
-def action(client: fl.FlightClient, name: str, **body: Any) -> dict[str, Any]:
-    (answer,) = client.do_action(fl.Action(name, json.dumps(body).encode()))
+def action(client: fl.FlightClient, what: str, /, **body: Any) -> dict[str, Any]:
+    (answer,) = client.do_action(fl.Action(what, json.dumps(body).encode()))
     return json.loads(answer.body.to_pybytes())
 
 
@@ -255,7 +255,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"k": 20_000}, "k is 20000; it must be between 1 and 10000"),
     ({"dataset": "nowhere"}, "does not exist"),
     ({"column": "id"}, "holds? no vectors|needs vectors of one length"),
-    ({"column": "ee"}, "did you mean 'e'"),
+    ({"columns": ["langg"]}, "did you mean 'lang'"),
     ({"filter": "lang = "}, "sql parser error|Expected"),
     ({"filter": "langg = 'en'"}, "langg"),
     ({"filter": "lang"}, "is true or false"),

@@ -89,7 +89,7 @@ impl Jobs {
         // A listing shows the newest versions, however young what is cached may be.
         let documents = self.documents.list::<Job>(KIND).await?;
         let mut jobs: Vec<_> = documents.into_iter().map(|(_, _, job)| job).collect();
-        jobs.sort_by(|a, b| (b.created_at, b.id).cmp(&(a.created_at, a.id)));
+        jobs.sort_by_key(|job| std::cmp::Reverse((job.created_at, job.id)));
         Ok(jobs)
     }
 

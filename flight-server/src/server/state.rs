@@ -114,7 +114,16 @@ impl State {
     /// # Errors
     /// As [`maintenance::gc`].
     pub async fn collect_garbage(&self, grace: Duration, dry_run: bool) -> skein_catalog::Result<GcReport> {
-        let report = maintenance::gc(&self.catalog, grace, dry_run).await?;
+        let mut report = maintenance::gc(&self.catalog, grace, dry_run).await?;
+        match self.engine.collect_indexes(grace, dry_run).await {
+            Ok(mut collected) => {
+                for folder in &collected.removed {
+                    tracing::info!(folder, dry_run, "a generation of an index that nobody needs");
+                }
+                report.problems.append(&mut collected.problems);
+            }
+            Err(error) => report.problems.push(format!("indexes: {error}")),
+        }
         if !dry_run {
             self.metrics.garbage_collected(report.removed.len() as u64, report.bytes);
         }

@@ -90,7 +90,7 @@ pub enum Error {
     Catalog(#[from] skein_catalog::Error),
     /// An index refused or failed.
     #[error(transparent)]
-    Vector(#[from] skein_vector::Error),
+    Vector(Box<skein_vector::Error>),
     /// What several wait for failed.
     #[error(transparent)]
     Shared(Arc<Error>),
@@ -155,6 +155,12 @@ impl From<DataFusionError> for Error {
                 source: Box::new(theirs),
             },
         }
+    }
+}
+
+impl From<skein_vector::Error> for Error {
+    fn from(error: skein_vector::Error) -> Self {
+        Self::Vector(Box::new(error))
     }
 }
 

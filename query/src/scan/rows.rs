@@ -94,6 +94,9 @@ fn complement(rows: &RowSet, length: u32) -> RowSet {
     others
 }
 
+/// A plan over columns that are in memory.
+type InMemory = Arc<dyn ExecutionPlan>;
+
 impl RowsTable {
     /// The files that may hold rows which all filters let through, each with what is read of it.
     async fn chosen(&self, state: &dyn Session, filters: &[Expr]) -> DfResult<Vec<Chosen>> {
@@ -126,7 +129,7 @@ impl RowsTable {
         columns: &[usize],
         filters: &[Expr],
         chosen: Vec<Chosen>,
-    ) -> DfResult<(Option<Arc<dyn ExecutionPlan>>, Vec<Chosen>)> {
+    ) -> DfResult<(Option<InMemory>, Vec<Chosen>)> {
         // What is in this server's memory is nothing to a worker.
         let keys = self.table.column_keys(columns).filter(|keys| !keys.is_empty());
         let Some(keys) = keys.filter(|_| state.config().get_extension::<Remote>().is_none()) else {
@@ -325,7 +328,7 @@ mod tests {
         let nowhere = table.rows_at([(FileId::generate(), [1, 2].into_iter().collect())].into());
         assert!(ids(&session, physical(&session, nowhere, None).await).await.is_empty());
         let beyond = table.rows_at(
-            rows(&table, [3]).into_iter().map(|(file, _)| (file, [3, 4_000, u32::MAX].into_iter().collect())).collect(),
+            rows(&table, [3]).into_keys().map(|file| (file, [3, 4_000, u32::MAX].into_iter().collect())).collect(),
         );
         assert_eq!(ids(&session, physical(&session, beyond, None).await).await, [3]);
     }

@@ -172,7 +172,7 @@ impl Searcher {
     }
 
     fn check(&self, queries: &[f32], first: u32) -> Result<()> {
-        if self.dimension == 0 || queries.len() % self.dimension != 0 || queries.is_empty() {
+        if self.dimension == 0 || !queries.len().is_multiple_of(self.dimension) || queries.is_empty() {
             return Err(Error::Invalid(format!(
                 "{} numbers are no vectors of {}, which is the dimension of column '{}'",
                 queries.len(),

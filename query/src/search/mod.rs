@@ -6,6 +6,7 @@
 
 mod batch;
 mod build;
+mod collect;
 mod constant;
 mod filter;
 mod indexes;
@@ -21,12 +22,14 @@ mod standing;
 mod vectors;
 
 pub use batch::{SearchAnswer, Searcher};
+pub use collect::CollectedIndexes;
 pub(crate) use indexes::{Indexes, Loaded};
 pub(crate) use jobs::Builds;
 pub use jobs::{CreatedIndex, NewIndexRequest};
 pub(crate) use narrow::narrow;
 pub use options::{Consistency, SearchOptions};
 pub use request::SearchRequest;
+pub(crate) use vectors::dimension;
 
 use datafusion::logical_expr::LogicalPlan;
 

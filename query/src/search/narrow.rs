@@ -15,7 +15,6 @@ use datafusion::{
     physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties},
 };
 use futures::{FutureExt, future::BoxFuture};
-use skein_catalog::RowSet;
 use skein_model::TableName;
 
 use super::{
@@ -135,7 +134,7 @@ fn covers(ranking: &Ranking, standing: &Standing, consistency: Consistency) -> b
 pub(super) fn rows(found: &[Found]) -> Rows {
     let mut rows = Rows::new();
     for (row, _) in found {
-        rows.entry(row.file).or_insert_with(RowSet::new).insert(row.row);
+        rows.entry(row.file).or_default().insert(row.row);
     }
     rows
 }

@@ -176,9 +176,8 @@ fn set_setting(setting: &str, value: &str, config: &mut SessionConfig) -> Result
             Error::Invalid(format!("'{value}' is no time zone; give a name such as Europe/Berlin, or +02:00"))
         })?;
     }
-    match setting {
-        "search.consistency" => drop(Consistency::parse(value)?),
-        _ => {}
+    if setting == "search.consistency" {
+        Consistency::parse(value)?;
     }
     config.options_mut().set(setting, value)?;
     Ok(true)

@@ -8,11 +8,12 @@ use datafusion::{
     },
 };
 use futures::FutureExt;
+use skein_catalog::At;
 use skein_model::TableName;
 use skein_vector::{IndexKind, IndexSpec, Metric};
 
 use super::{Running, Update, affected};
-use crate::{Error, NewIndexRequest, Result, UpdateCount, names::Scope, sql};
+use crate::{Error, NewIndexRequest, Result, UpdateCount, names::Scope, search, sql};
 
 const VERB: &str = "CREATE INDEX";
 
@@ -54,6 +55,9 @@ pub(crate) async fn create(scope: &Scope, create: Ast) -> Result<Update> {
         return Err(Error::Invalid(format!("an index is of a column, not of {}", indexed.column.expr)));
     };
     let column = sql::parts(&ObjectName::from(vec![column.clone()]), normalise)?.pop().unwrap_or_default();
+    if create.using.is_none() {
+        check_vectors(scope, &reference, &column).await?;
+    }
     let kind = kind(create.using.as_ref())?;
     let mut spec = IndexSpec::new(kind, Metric::L2);
     if let Some(class) = &indexed.operator_class {
@@ -70,6 +74,18 @@ pub(crate) async fn create(scope: &Scope, create: Ast) -> Result<Update> {
     };
     let request = NewIndexRequest { table, column, name, spec, if_not_exists: create.if_not_exists };
     Ok(Update::CreateIndex(CreateIndex { request, wait }))
+}
+
+/// Who does not say what kind of index, and names a column without vectors, means one that there is no need for.
+async fn check_vectors(scope: &Scope, reference: &TableReference, column: &str) -> Result<()> {
+    let schema = scope.provider(reference, At::Latest).await?.schema();
+    match schema.field_with_name(column) {
+        Ok(field) if search::dimension(field.data_type()).is_none() => Err(Error::unsupported(
+            format!("CREATE INDEX on column '{column}', which holds no vectors,"),
+            "file statistics prune scans without one",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// An index is in its dataset's schema, as in PostgreSQL.

@@ -13,6 +13,8 @@ async fn unsupported_statements_are_named() {
         ("begin isolation level serializable", "SERIALIZABLE"),
         ("commit and chain", "CHAIN"),
         ("create index i on t (a)", "CREATE INDEX"),
+        ("create unique index i on t using hnsw (a)", "UNIQUE INDEX"),
+        ("create index i on t using btree (a)", "BTREE"),
         ("create function f() returns int return 1", "CREATE FUNCTION"),
         ("create database d", "CREATE DATABASE"),
         ("prepare p as select 1", "PREPARE"),
