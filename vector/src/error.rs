@@ -73,6 +73,7 @@ impl Kind for Error {
             Self::Stopped => ErrorKind::Cancelled,
             Self::Catalog(error) => error.kind(),
             Self::Local { source, .. } if is_full(source) => ErrorKind::ResourceExhausted,
+            Self::Local { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Local { .. } => ErrorKind::Unavailable,
             Self::Library { .. } | Self::Internal(_) => ErrorKind::Internal,
         }

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use super::{drain::Traffic, ping_ack::PingAck};
+use super::drain::Traffic;
 use crate::session::{ConnectionId, Sessions};
 
 /// Ids start at 1; 0 stands for a connection that is not known.
@@ -58,7 +58,6 @@ pub(super) struct Connection {
     silence: Silence,
     traffic: Traffic,
     linger: Linger,
-    ping_ack: PingAck,
 }
 
 /// The connections of `listener`, for ever. All end when `cut` is cancelled.
@@ -104,7 +103,6 @@ impl Connection {
             silence,
             traffic,
             linger: Linger::default(),
-            ping_ack: PingAck::default(),
         }
     }
 
@@ -114,14 +112,6 @@ impl Connection {
             self.traffic.moved();
         }
         outcome
-    }
-
-    fn write(&mut self, bufs: &[IoSlice<'_>], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.ping_ack.keep(bufs) {
-            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
-        }
-        let written = self.ping_ack.write(&mut self.io, bufs, cx);
-        self.counted(written)
     }
 
     fn check_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -192,8 +182,6 @@ impl Connected for Connection {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check_cut(cx)?;
-        let Self { io, ping_ack, .. } = &mut *self;
-        ping_ack.check(io, cx)?;
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if let Poll::Ready(outcome) = &read {
@@ -206,7 +194,8 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.write(&[IoSlice::new(buf)], cx)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.counted(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -215,7 +204,6 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check_cut(cx)?;
-        ready!(self.write(&[], cx))?;
         ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
         let Self { io, linger, .. } = &mut *self;
         linger.poll(io, cx).map(Ok)
@@ -226,7 +214,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(bufs, cx)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.counted(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,7 +4,6 @@ mod connection;
 mod drain;
 mod error;
 mod http_port;
-mod ping_ack;
 mod reflection;
 mod running;
 mod state;

@@ -33,6 +33,7 @@ pub(crate) struct Matching {
 
 impl Matching {
     /// How many rows there are.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
         self.rows.values().map(RowSet::len).sum()
     }

@@ -130,7 +130,7 @@ async fn a_parameter_has_the_type_of_the_column_it_meets() {
     let column = DataType::FixedSizeList(Arc::new(Field::new("item", DataType::Float32, true)), 3);
     assert_eq!(plan.parameters()[0].data_type, Some(column));
     let three = Some([Some(3.1), Some(4.0), Some(0.0)]);
-    let narrow = three.map(|v| v.map(|x| x.map(|x: f64| x as f32)));
+    let narrow = Some([Some(3.1), Some(4.0), Some(0.0)]);
     for value in [
         list(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>([narrow], 3)),
         list(FixedSizeListArray::from_iter_primitive::<Float64Type, _, _>([three], 3)),
