@@ -99,32 +99,58 @@ async fn the_nearest_passage_is_the_one_that_answers() {
     }
 }
 
-/// `cargo test --release -p skein-ai -- --ignored --nocapture throughput`
+/// `THREADS=1 cargo test --release -p skein-ai -- --ignored --nocapture throughput`
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn throughput() {
     let Some(model) = minilm(std::env::var("THREADS").map_or(1, |n| n.parse().unwrap())) else { return };
     let sentence = "The quick brown fox jumps over the lazy dog near the old stone bridge. ";
-    for (name, repeat, count) in [("1 sentence", 1, 600), ("4 sentences", 4, 200), ("whole window", 20, 40)] {
-        let text = sentence.repeat(repeat);
-        let texts = vec![text.as_str(); count];
+    for (repeat, count) in [(1u32, 600u32), (4, 200), (20, 40)] {
+        let text = sentence.repeat(usize::try_from(repeat).unwrap());
+        let texts = vec![text.as_str(); usize::try_from(count).unwrap()];
         model.embed(Purpose::Passage, &texts[..4]).await.unwrap();
         let start = std::time::Instant::now();
         model.embed(Purpose::Passage, &texts).await.unwrap();
-        let took = start.elapsed().as_secs_f64();
-        let tokens = (model.count_tokens(&text).unwrap() + 2).min(256);
-        println!(
-            "{name}: {tokens} tokens, {:.0} texts/s, {:.0} tokens/s",
-            f64::from(u32::try_from(count).unwrap()) / took,
-            f64::from(u32::try_from(count * tokens).unwrap()) / took
-        );
+        let rate = f64::from(count) / start.elapsed().as_secs_f64();
+        let tokens = u32::try_from((model.count_tokens(&text).unwrap() + 2).min(256)).unwrap();
+        println!("texts of {tokens} tokens: {rate:.0} a second, {:.0} tokens a second", rate * f64::from(tokens));
     }
     let mut times = Vec::new();
-    for _ in 0..50 {
+    for _ in 0..100 {
         let start = std::time::Instant::now();
         model.embed(Purpose::Query, &["how do I install a package"]).await.unwrap();
         times.push(start.elapsed());
     }
     times.sort();
-    println!("one query: p50 {:?}, p90 {:?}", times[25], times[45]);
+    println!("one query: p50 {:?}, p90 {:?}", times[50], times[90]);
+}
+
+/// What [`BATCH_TOKENS`] is chosen by.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn throughput_by_batch() {
+    let Some(model) = minilm(1) else { return };
+    let ids = model
+        .engine
+        .tokens
+        .encode("", "The quick brown fox jumps over the lazy dog near the old stone bridge.")
+        .unwrap()
+        .ids;
+    for texts in [2, 4, 8, 16, 32, 64, 128] {
+        let (engine, batch, lengths) = (model.engine.clone(), ids.repeat(texts), vec![ids.len(); texts]);
+        let work = move || {
+            let rounds = 512 / texts;
+            let start = std::time::Instant::now();
+            for _ in 0..rounds {
+                engine.bert.embed(&batch, &lengths, Pooling::Mean).map_err(|e| Error::Internal(e.to_string()))?;
+            }
+            Ok(start.elapsed() / u32::try_from(rounds).unwrap())
+        };
+        let took = model.compute.run(Purpose::Passage, work).await.unwrap();
+        let tokens = u32::try_from(texts * ids.len()).unwrap();
+        println!(
+            "batches of {tokens} tokens: {took:?} each, {:.0} tokens a second",
+            f64::from(tokens) / took.as_secs_f64()
+        );
+    }
 }

@@ -307,7 +307,7 @@ fn more_tokens_than_positions_cannot_be_configured() {
 
 #[test]
 fn work_is_cut_by_the_length_of_texts() {
-    assert_eq!(pieces(&[]), []);
+    assert!(pieces(&[]).is_empty());
     let long = "x".repeat(10_000);
     assert_eq!(pieces(&["a", "b", &long, "c", &long]), [0..2, 2..3, 3..4, 4..5]);
     let many = vec!["some words of a text"; 1000];
