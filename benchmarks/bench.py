@@ -1,6 +1,6 @@
 """Runs benchmarks (all, or those named), puts their figures into results.json beside those of the others, and prints a Markdown table.
 
-    python benchmarks/bench.py [stream] [tpch] [latency] [ingest] [commits] [deletes] [crowd] [hot] [parallel] [distributed] [drops]
+    python benchmarks/bench.py [stream] [tpch] [latency] [ingest] [commits] [deletes] [crowd] [hot] [parallel] [distributed] [drops] [vectors]
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-ALL = ["stream", "tpch", "latency", "ingest", "commits", "deletes", "crowd", "hot", "parallel", "distributed", "drops"]
+ALL = ["stream", "tpch", "latency", "ingest", "commits", "deletes", "crowd", "hot", "parallel", "distributed", "drops", "vectors"]
 
 
 def number(value: float | None) -> str:

@@ -44,8 +44,8 @@ def column(values: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
 
 
-def action(client: fl.FlightClient, name: str, **body: object) -> dict:
-    (answer,) = client.do_action(fl.Action(name, json.dumps(body).encode()))
+def action(client: fl.FlightClient, what: str, /, **body: object) -> dict:
+    (answer,) = client.do_action(fl.Action(what, json.dumps(body).encode()))
     return json.loads(answer.body.to_pybytes())
 
 
