@@ -3,6 +3,7 @@
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 REQUIREMENTS="$ROOT/clients/python/requirements-test.txt"
+MODELS="$ROOT/clients/python/requirements-models.txt"
 VENV="${SKEIN_VENV:-$ROOT/.venv}"
 
 say() { printf '%s\n' "$*"; }
