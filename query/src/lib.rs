@@ -50,5 +50,6 @@ pub use search::{
 };
 pub use session::{Compression, Delivery, Session, TableInfo, TableKind, TableSize, TempMode};
 pub use skein_catalog::{KeyKind, Rule, SavepointId, Transaction, TransactionId};
+pub use skein_text::{Error as TextError, TextSpec};
 pub use skein_vector::{IndexKind, IndexSpec, Metric};
 pub use substrait::{SUBSTRAIT_NEWEST, SUBSTRAIT_OLDEST, check_substrait_version};

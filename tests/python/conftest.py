@@ -12,7 +12,7 @@ import adbc_driver_manager.dbapi
 import pyarrow.flight
 import pytest
 import skein_flight
-from support import nyc
+from support import nyc, texts
 from support.server import Server, binary
 
 _numbers = itertools.count(1)
@@ -27,7 +27,7 @@ def _binary_exists() -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server that all tests share. It must survive all of them without a panic and end cleanly."""
-    server = Server(tmp_path_factory.mktemp("skein")).start()
+    server = Server(tmp_path_factory.mktemp("skein"), env=texts.model_settings()).start()
     yield server
     assert server.stop() == 0, server.log()[-4000:]
     assert "panicked at" not in server.log(), "a handler panicked; see the server's log"

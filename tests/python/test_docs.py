@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import nyc
+from support import nyc, texts
 from support.docs import blocks, environment
 from support.server import ROOT, Server, binary
 from support.stores import free_port
@@ -77,7 +77,7 @@ def test_compatibility_md_names_tests_that_exist() -> None:
 
 def test_the_page_about_search(tmp_path: Path) -> None:
     """Its SQL from top to bottom, then its Python."""
-    with Server(tmp_path / "server") as server:
+    with Server(tmp_path / "server", env=texts.model_settings()) as server:
         sql = [code for _, code in blocks("search.md", "sql")]
         keep = [code.replace("DROP INDEX docs_embedding;", "") for code in sql]
         prelude = "import pyarrow\nvectors = pyarrow.array([[1.0, 0.0, 0.0]], pyarrow.list_(pyarrow.float32(), 3))\nbatch = pyarrow.record_batch({'v': vectors})\n"

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use skein_text::TextSpec;
 
 use crate::{Error, Metric, Result};
 
@@ -29,11 +30,13 @@ pub enum IndexKind {
     IvfPqRefine,
     /// What FAISS's `index_factory` makes of [`IndexSpec::factory`].
     Factory,
+    /// An inverted index of the words in a text, which ranks by BM25 (Robertson et al., 1994).
+    Bm25,
 }
 
 impl IndexKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Flat,
         Self::Hnsw,
         Self::HnswSq8,
@@ -42,7 +45,13 @@ impl IndexKind {
         Self::IvfPq,
         Self::IvfPqRefine,
         Self::Factory,
+        Self::Bm25,
     ];
+
+    /// Whether it is of vectors; else it is of words.
+    pub const fn is_of_vectors(self) -> bool {
+        !matches!(self, Self::Bm25)
+    }
 
     /// Its name in SQL and JSON.
     pub const fn as_str(self) -> &'static str {
@@ -55,6 +64,7 @@ impl IndexKind {
             Self::IvfPq => "ivf_pq",
             Self::IvfPqRefine => "ivf_pq_refine",
             Self::Factory => "factory",
+            Self::Bm25 => "bm25",
         }
     }
 }
@@ -70,6 +80,10 @@ impl FromStr for IndexKind {
 
     fn from_str(name: &str) -> Result<Self> {
         let lower = name.to_ascii_lowercase();
+        // What others call it.
+        if matches!(lower.as_str(), "fts" | "fulltext" | "full_text" | "inverted") {
+            return Ok(Self::Bm25);
+        }
         Self::ALL.into_iter().find(|kind| kind.as_str() == lower).ok_or_else(|| {
             let all: Vec<_> = Self::ALL.iter().map(|kind| kind.as_str()).collect();
             Error::Invalid(format!("'{name}' is no kind of index; there are {}", all.join(", ")))
@@ -99,11 +113,14 @@ pub struct IndexSpec {
     /// FAISS's factory string, for [`IndexKind::Factory`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factory: Option<String>,
+    /// How texts become words, for [`IndexKind::Bm25`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<TextSpec>,
 }
 
 impl IndexSpec {
     /// One with defaults for everything else.
     pub fn new(kind: IndexKind, metric: Metric) -> Self {
-        Self { kind, metric, m: None, ef_construction: None, nlist: None, pq_m: None, factory: None }
+        Self { kind, metric, m: None, ef_construction: None, nlist: None, pq_m: None, factory: None, words: None }
     }
 }

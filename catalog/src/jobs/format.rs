@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use skein_model::JobId;
+use skein_model::{ErrorKind, JobId};
 use ulid::Ulid;
 
 use crate::{Error, Result};
@@ -106,6 +106,9 @@ pub struct Job {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What sort of failure that was, where the server that worked on it could say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<ErrorKind>,
     /// What came out; its form is up to the kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
@@ -166,6 +169,7 @@ mod tests {
             attempts: 0,
             lost: 0,
             error: None,
+            error_kind: None,
             result: None,
             cancel_requested_by: None,
         }
@@ -189,6 +193,7 @@ mod tests {
         };
         job.end(JobState::Failed, "2026-02-03T04:06:01Z".parse().unwrap());
         golden::check("job_ended", &job);
+        golden::check("job_failed", &Job { error_kind: Some(ErrorKind::ResourceExhausted), ..job });
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the server that does a job says about it.
 
 use serde_json::Value;
+use skein_model::ErrorKind;
 
 use super::{
     Job, JobProgress, JobState, Jobs,
@@ -27,8 +28,13 @@ pub enum Standing {
 pub enum JobEnd {
     /// It was done, with this result.
     Succeeded(Value),
-    /// It could not be done, for this reason.
-    Failed(String),
+    /// It could not be done.
+    Failed {
+        /// What sort of failure it was.
+        kind: ErrorKind,
+        /// Why.
+        error: String,
+    },
     /// It was ended because somebody asked for that.
     Cancelled,
 }
@@ -81,8 +87,9 @@ impl Jobs {
                     found.result = Some(result.clone());
                     found.end(JobState::Succeeded, now);
                 }
-                JobEnd::Failed(error) => {
+                JobEnd::Failed { kind, error } => {
                     found.error = Some(cut(error));
+                    found.error_kind = Some(*kind);
                     found.end(JobState::Failed, now);
                 }
                 JobEnd::Cancelled => found.end(JobState::Cancelled, now),
@@ -143,7 +150,7 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use skein_model::{ErrorKind, Kind};
+    use skein_model::Kind;
     use ulid::Ulid;
 
     use super::{
@@ -151,6 +158,10 @@ mod tests {
         *,
     };
     use crate::Actor;
+
+    fn failed(error: String) -> JobEnd {
+        JobEnd::Failed { kind: ErrorKind::ResourceExhausted, error }
+    }
 
     fn done(done: u64) -> JobProgress {
         JobProgress { phase: "linking".into(), done, total: Some(10), unit: "vectors".into() }
@@ -189,7 +200,7 @@ mod tests {
         let taken = lab.other.claim(slow.id, Ulid::new(), LEASE).await.unwrap().unwrap();
         lab.other.progress(&taken, done(7)).await.unwrap();
         assert_eq!(lab.jobs.progress(&slow, done(9)).await.unwrap(), Standing::Lost);
-        let refused = lab.jobs.finish(&slow, JobEnd::Failed("late".into())).await.unwrap_err();
+        let refused = lab.jobs.finish(&slow, failed("late".to_owned())).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Conflict);
         assert!(refused.to_string().contains("taken it over"), "{refused}");
         assert_eq!(lab.jobs.get(slow.id).await.unwrap().progress, done(7));
@@ -227,7 +238,8 @@ mod tests {
         let job = lab.claimed().await;
         let long = JobEnd::Succeeded(json!("x".repeat(MAX_VALUE)));
         assert_eq!(lab.jobs.finish(&job, long).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-        let failed = lab.jobs.finish(&job, JobEnd::Failed("ä".repeat(MAX_ERROR))).await.unwrap();
+        let failed = lab.jobs.finish(&job, failed("ä".repeat(MAX_ERROR))).await.unwrap();
+        assert_eq!(failed.error_kind, Some(ErrorKind::ResourceExhausted));
         let error = failed.error.unwrap();
         assert!(error.len() < MAX_ERROR + 8 && error.ends_with("ä ..."), "{}", error.len());
     }

@@ -64,6 +64,7 @@ impl Jobs {
             attempts: 0,
             lost: 0,
             error: None,
+            error_kind: None,
             result: None,
             cancel_requested_by: None,
         };

@@ -1,9 +1,9 @@
-//! `index.create`: makes an index of a vector column, and builds it.
+//! `index.create`: makes an index of a column of vectors or texts, and builds it.
 
 use std::sync::Arc;
 
 use skein_proto::{IndexCreateRequest, IndexCreateResponse};
-use skein_query::{IndexKind, IndexSpec, Metric, NewIndexRequest};
+use skein_query::{IndexKind, IndexSpec, Metric, NewIndexRequest, TextSpec};
 use tonic::Status;
 
 use crate::{rpc::Caller, server::State, status};
@@ -42,12 +42,20 @@ fn wanted(request: IndexCreateRequest) -> Result<NewIndexRequest, Status> {
     );
     (spec.m, spec.ef_construction) = (request.m, request.ef_construction);
     (spec.nlist, spec.pq_m) = (request.nlist, request.pq_m);
+    if !spec.kind.is_of_vectors() {
+        let mut words = TextSpec::default();
+        if !request.language.is_empty() {
+            words.language = request.language.parse().map_err(|error: skein_query::TextError| status::from_error(&error))?;
+        }
+        spec.words = Some(words);
+    }
     spec.factory = Some(request.factory).filter(|factory| !factory.is_empty());
     Ok(NewIndexRequest {
         table: super::table(request.schema, request.dataset)?,
         column: request.column,
         name: Some(request.name).filter(|name| !name.is_empty()),
         spec,
+        model: Some(request.model).filter(|model| !model.is_empty()),
         if_not_exists: request.if_not_exists,
     })
 }

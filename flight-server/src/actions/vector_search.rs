@@ -21,11 +21,11 @@ const DEFAULT_K: u32 = 10;
 pub(super) async fn run(caller: &Caller, body: &[u8]) -> Result<Bodies, Status> {
     let (mut asked, encoding) =
         body::decode::<VectorSearchRequest>(body).map_err(|error| status::from_error(&error))?;
-    let vectors = std::mem::take(&mut asked.vectors);
+    let (vectors, texts) = (std::mem::take(&mut asked.vectors), std::mem::take(&mut asked.texts));
     let searcher = caller.session.searcher(request(asked)?).await.map_err(|error| status::from_error(&error))?;
     let dimension = searcher.dimension();
-    if vectors.is_empty() {
-        return Err(wrong("there is no query vector; send one or more in 'vectors'".to_owned()));
+    if vectors.is_empty() == texts.is_empty() {
+        return Err(wrong("there is nothing to look for; send 'vectors' or 'texts', one or more".to_owned()));
     }
     for (query, vector) in vectors.iter().enumerate() {
         if vector.values.len() != dimension {
@@ -35,7 +35,13 @@ pub(super) async fn run(caller: &Caller, body: &[u8]) -> Result<Bodies, Status> 
             )));
         }
     }
-    let queries: Vec<f32> = vectors.into_iter().flat_map(|vector| vector.values).collect();
+    let queries: Vec<f32> = match texts.is_empty() {
+        true => vectors.into_iter().flat_map(|vector| vector.values).collect(),
+        false => {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            searcher.embed(&texts).await.map_err(|error| status::from_error(&error))?
+        }
+    };
     let answer = searcher.search(&queries, 0).await.map_err(|error| status::from_error(&error))?;
     let mut response = VectorSearchResponse {
         search_us: u64::try_from(answer.took.as_micros()).unwrap_or(u64::MAX),
@@ -74,6 +80,7 @@ pub(crate) fn request(asked: VectorSearchRequest) -> Result<SearchRequest, Statu
         table: table(asked.schema, asked.dataset)?,
         column: Some(asked.column).filter(|column| !column.is_empty()),
         k: usize::try_from(k).unwrap_or(usize::MAX),
+        max_distance: asked.max_distance,
         filter: Some(asked.filter).filter(|filter| !filter.trim().is_empty()),
         columns: Some(asked.columns).filter(|columns| !columns.is_empty()),
         metric,

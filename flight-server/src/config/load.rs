@@ -8,6 +8,7 @@ use super::{
     Config, ConfigError, ConfigErrors, Sources,
     buckets::BucketSet,
     check,
+    models::ModelSet,
     sources::{File, key_of},
     values::Raw,
 };
@@ -75,6 +76,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 struct Loader {
     config: Config,
     buckets: BucketSet,
+    models: ModelSet,
     origins: BTreeMap<String, Origin>,
     errors: Vec<ConfigError>,
 }
@@ -113,6 +115,9 @@ impl Loader {
                     if let ["storage", "buckets", bucket] = strs(path).as_slice() {
                         self.buckets.mention(bucket, &origin);
                     }
+                    if let ["models", model] = strs(path).as_slice() {
+                        self.models.mention(model, &origin);
+                    }
                     self.table(inner, path, walk);
                 }
                 _ => {
@@ -126,7 +131,9 @@ impl Loader {
 
     fn is_table(&self, path: &[String]) -> bool {
         match strs(path).as_slice() {
+            ["models"] => true,
             [section] => self.config.sections().iter().any(|known| known.name() == *section),
+            ["models", _] => true,
             ["storage", "buckets"] | ["storage", "buckets", _] | ["storage", "buckets", _, "options"] => true,
             _ => false,
         }
@@ -139,6 +146,8 @@ impl Loader {
             ["storage", "buckets", bucket, rest @ ..] if !rest.is_empty() => {
                 self.buckets.set(bucket, rest, raw, &origin)
             }
+            ["models", model, key] => self.models.set(model, key, raw, &origin),
+            ["models", ..] => Err("expected a table, found a value".to_owned()),
             [section, name] => match self.unknown(path) {
                 Some(message) => Err(message),
                 None => self.config.section_mut(section).map_or(Ok(()), |section| section.set(name, raw)),
@@ -158,7 +167,7 @@ impl Loader {
         let sections = self.config.sections();
         let (section, rest) = path.split_first()?;
         let Some(known) = sections.iter().find(|known| known.name() == *section) else {
-            let names = sections.iter().map(|section| section.name());
+            let names = sections.iter().map(|section| section.name()).chain(["models"]);
             return Some(unknown_message("section", section, names));
         };
         let name = rest.first()?;
@@ -178,6 +187,9 @@ impl Loader {
     fn finish(mut self) -> Result<Loaded, ConfigErrors> {
         let (buckets, errors) = self.buckets.finish();
         self.config.storage.buckets = buckets;
+        self.errors.extend(errors);
+        let (models, errors) = self.models.finish();
+        self.config.models = models;
         self.errors.extend(errors);
         let loaded = Loaded { config: self.config, origins: self.origins };
         // Rules between keys would only repeat what is wrong with a key by itself.

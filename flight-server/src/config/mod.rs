@@ -16,6 +16,7 @@ mod buckets;
 mod check;
 mod error;
 mod load;
+mod models;
 mod print;
 mod reference;
 mod section;
@@ -24,11 +25,14 @@ mod sources;
 pub(crate) mod suggest;
 mod values;
 
+use std::collections::BTreeMap;
+
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{Loaded, Origin};
 pub use print::effective;
 pub use reference::reference;
 pub use section::{Key, Section};
+use skein_ai::ModelConfig;
 pub use sections::{
     AuthConfig, CatalogConfig, ClusterConfig, IngestConfig, MaintenanceConfig, QueryConfig, SearchConfig, ServerConfig,
     StorageConfig, TelemetryConfig, TlsConfig,
@@ -53,6 +57,8 @@ pub struct Config {
     pub query: QueryConfig,
     /// Vector indexes.
     pub search: SearchConfig,
+    /// Models that make vectors of texts, by name.
+    pub models: BTreeMap<String, ModelConfig>,
     /// Servers that work together.
     pub cluster: ClusterConfig,
     /// Writing data files.

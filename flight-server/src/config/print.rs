@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use skein_ai::ModelConfig;
 use toml_edit::Value;
 
 use super::{BucketConfig, Loaded, Secret, buckets::is_secret};
@@ -27,6 +28,9 @@ pub fn effective(loaded: &Loaded) -> String {
         if section.name() == "storage" {
             loaded.config.storage.buckets.iter().for_each(|bucket| bucket_table(&mut text, bucket, loaded));
         }
+        if section.name() == "search" {
+            loaded.config.models.iter().for_each(|(name, model)| model_table(&mut text, name, model, loaded));
+        }
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -43,6 +47,22 @@ fn bucket_table(text: &mut String, bucket: &BucketConfig, loaded: &Loaded) {
         let shown = if is_secret(name) { Secret::MASK } else { value };
         let key = format!("options.{name}");
         line(text, &key, &Value::from(shown), &origin(&key));
+    }
+    text.push('\n');
+}
+
+fn model_table(text: &mut String, name: &str, model: &ModelConfig, loaded: &Loaded) {
+    let path = format!("models.{name}");
+    let _ = writeln!(text, "[{path}]");
+    let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(model) else { return };
+    for (key, value) in &keys {
+        let value = match value {
+            serde_json::Value::String(value) => Value::from(value.as_str()),
+            serde_json::Value::Bool(value) => Value::from(*value),
+            serde_json::Value::Number(value) => Value::from(value.as_i64().unwrap_or_default()),
+            _ => continue,
+        };
+        line(text, key, &value, &loaded.origin(&format!("{path}.{key}")).to_string());
     }
     text.push('\n');
 }

@@ -51,6 +51,37 @@ read_only = true
 ```
 ";
 
+const MODELS: &str = "\
+### [models.NAME]
+
+One table for each model that makes vectors of texts. It is loaded when it is first asked for.
+
+| key | kind | what it does |
+|---|---|---|
+| `provider` | text | `local`: a BERT-family model in a folder, computed in this process. `openai`, `ollama`: a service with that wire format |
+| `path` | text | local: the folder with `config.json`, `tokenizer.json` (or `vocab.txt`) and `model.safetensors` |
+| `max_tokens` | number | local: tokens of a text that are taken in, if not what the folder says |
+| `url`, `model` | text | services: the address without the last part, such as `https://api.openai.com/v1` or `http://127.0.0.1:11434`; the provider's name of the model |
+| `api_key_env` | text | services: the environment variable that holds the key |
+| `dimension`, `send_dimension` | number, flag | services: numbers per vector; whether to ask for so many |
+| `version` | text | services: what tells this model from earlier ones of the same name |
+| `batch_size`, `concurrency`, `timeout_s`, `retries` | number | services: texts in a request (64), requests at a time (4), seconds for one (60), further tries (5) |
+| `normalize` | true or false | whether vectors are scaled to length 1 |
+| `query_prefix`, `passage_prefix` | text | what goes before a text to search with, and before one to be found |
+
+```toml
+[models.minilm]
+provider = \"local\"
+path = \"/srv/models/all-MiniLM-L6-v2\"
+
+[models.openai]
+provider = \"openai\"
+url = \"https://api.openai.com/v1\"
+model = \"text-embedding-3-small\"
+api_key_env = \"OPENAI_API_KEY\"
+```
+";
+
 /// The configuration reference, in Markdown.
 pub fn reference() -> String {
     let mut text = INTRODUCTION.to_owned();
@@ -58,6 +89,9 @@ pub fn reference() -> String {
         section_reference(&mut text, section);
         if section.name() == "storage" {
             let _ = write!(text, "\n{BUCKETS}");
+        }
+        if section.name() == "search" {
+            let _ = write!(text, "\n{MODELS}");
         }
     }
     text

@@ -74,6 +74,8 @@ section! {
         memory: ByteSize = ByteSize(4 << 30),
         /// Folder for copies of index files. Without it, a folder beside what queries spill.
         folder: Option<PathBuf> = None,
+        /// Threads that local models compute on, together. Without it, as many as there are processors.
+        model_threads: Option<usize> = None,
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn answer(
     let (command, _) =
         body::decode::<ExchangeCommand>(&incoming.descriptor.cmd).map_err(|error| status::from_error(&error))?;
     let search = command.search.ok_or_else(|| wrong("the command has no 'search'; that is what DoExchange does"))?;
-    if !search.vectors.is_empty() {
+    if !search.vectors.is_empty() || !search.texts.is_empty() {
         return Err(wrong("the command has vectors; send them as batches, or use the action vector.search"));
     }
     let searcher = caller.session.searcher(actions::search_request(search)?).await;

@@ -19,6 +19,9 @@ pub enum ServeError {
     /// The engine.
     #[error(transparent)]
     Query(#[from] skein_query::Error),
+    /// A model.
+    #[error(transparent)]
+    Model(#[from] skein_ai::Error),
     /// Flight SQL.
     #[error(transparent)]
     FlightSql(#[from] skein_flight_sql::Error),

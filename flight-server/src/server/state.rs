@@ -10,6 +10,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
+use skein_ai::Models;
 use skein_catalog::{
     Catalog, CatalogOptions,
     maintenance::{self, GcReport},
@@ -69,7 +70,7 @@ impl State {
     pub async fn open(config: &Config, buckets: Buckets, clock: Arc<dyn Clock>) -> Result<Self, ServeError> {
         let catalog = Catalog::open(buckets, catalog_options(config, Arc::clone(&clock))).await?;
         let writer = writer_options(config);
-        let engine = Engine::new(catalog.clone(), engine_config(config, writer.clone()))?;
+        let engine = Engine::new(catalog.clone(), engine_config(config, writer.clone())?)?;
         let connections = Connections::new(&config.cluster, &config.tls).map_err(ServeError::Cluster)?;
         let members = Arc::new(Members::new(connections, Arc::clone(&clock)));
         engine.join(Arc::clone(&members) as Arc<dyn Cluster>);
@@ -166,8 +167,8 @@ fn catalog_options(config: &Config, clock: Arc<dyn Clock>) -> CatalogOptions {
     }
 }
 
-fn engine_config(config: &Config, writer: WriterOptions) -> EngineConfig {
-    EngineConfig {
+fn engine_config(config: &Config, writer: WriterOptions) -> Result<EngineConfig, ServeError> {
+    Ok(EngineConfig {
         memory_bytes: config.query.memory_bytes(),
         memory_per_statement: config.query.statement_memory_bytes(),
         memory_per_user: config.query.memory_per_user.map_or(usize::MAX, ByteSize::as_usize),
@@ -175,6 +176,7 @@ fn engine_config(config: &Config, writer: WriterOptions) -> EngineConfig {
         hot_cache_bytes: config.query.hot_cache.map_or(0, |size| size.0),
         index_memory_bytes: config.search.memory.0,
         index_dir: config.search.folder.clone(),
+        models: Arc::new(Models::new(config.models.clone(), config.search.model_threads)?),
         target_partitions: config.query.partitions(),
         batch_size: config.query.batch_size,
         spill_dir: config.query.spill_dir.clone(),
@@ -190,7 +192,7 @@ fn engine_config(config: &Config, writer: WriterOptions) -> EngineConfig {
         },
         distribute_min_bytes: config.query.distributed_min_size.0,
         writer,
-    }
+    })
 }
 
 fn session_limits(config: &Config) -> SessionLimits {

@@ -69,7 +69,7 @@ impl Engine {
         let builder = SessionStateBuilder::new().with_config(session_config(&config)).with_runtime_env(runtime.clone());
         let mut template = rules::add(builder).build();
         rules::guard_functions(&mut template)?;
-        functions::register(&mut template)?;
+        functions::register(&mut template, &config.models)?;
         let slots = Slots::new(Limits {
             running: config.max_concurrent_queries,
             running_per_user: config.max_concurrent_per_user,
@@ -306,6 +306,8 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
         .with_batch_size(config.batch_size.max(1));
     let options = session.options_mut();
     options.extensions.insert(SearchOptions::default());
+    session = session.with_extension(Arc::clone(&config.models));
+    let options = session.options_mut();
     // Each sort sets this much aside for the merge of what it spilled. Beside the sorts of a few joins there must be room for rows.
     let execution = &mut options.execution;
     let sorts = config.target_partitions.max(1).saturating_mul(SORTS);

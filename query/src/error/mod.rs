@@ -91,6 +91,23 @@ pub enum Error {
     /// An index refused or failed.
     #[error(transparent)]
     Vector(Box<skein_vector::Error>),
+    /// An index of words refused or failed.
+    #[error(transparent)]
+    Text(Box<skein_text::Error>),
+    /// A model refused or failed.
+    #[error(transparent)]
+    Model(Box<skein_ai::Error>),
+    /// Work on a thread of its own ended early.
+    #[error("{0}; this is a defect of the server, and its log has the details")]
+    Interrupted(String),
+    /// A job failed.
+    #[error("{message}")]
+    Job {
+        /// The kind of what it failed of.
+        kind: ErrorKind,
+        /// Which job it was, and what it failed of.
+        message: String,
+    },
     /// What several wait for failed.
     #[error(transparent)]
     Shared(Arc<Error>),
@@ -135,6 +152,10 @@ impl Kind for Error {
             Self::Catalog(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Vector(error) => error.kind(),
+            Self::Text(error) => error.kind(),
+            Self::Model(error) => error.kind(),
+            Self::Interrupted(_) => ErrorKind::Internal,
+            Self::Job { kind, .. } => *kind,
             Self::Shared(error) => error.kind(),
             Self::Name(error) => error.kind(),
             Self::Engine { kind, .. } => *kind,
@@ -161,6 +182,18 @@ impl From<DataFusionError> for Error {
 impl From<skein_vector::Error> for Error {
     fn from(error: skein_vector::Error) -> Self {
         Self::Vector(Box::new(error))
+    }
+}
+
+impl From<skein_text::Error> for Error {
+    fn from(error: skein_text::Error) -> Self {
+        Self::Text(Box::new(error))
+    }
+}
+
+impl From<skein_ai::Error> for Error {
+    fn from(error: skein_ai::Error) -> Self {
+        Self::Model(Box::new(error))
     }
 }
 

@@ -22,7 +22,7 @@ use datafusion::{
 };
 use parking_lot::Mutex;
 
-use crate::{Error, suggest};
+use crate::{Error, search::SearchPlanner, suggest};
 
 /// What became of a name.
 pub(super) enum Lookup {
@@ -49,6 +49,8 @@ impl<'a> PlanContext<'a> {
         versioned: HashMap<(TableReference, String), Arc<dyn TableSource>>,
     ) -> Self {
         let mut relation_planners = state.relation_planners().to_vec();
+        let normalise = state.config_options().sql_parser.enable_ident_normalization;
+        relation_planners.push(Arc::new(SearchPlanner { normalise }));
         if !versioned.is_empty() {
             relation_planners.insert(0, Arc::new(VersionPlanner(versioned)));
         }

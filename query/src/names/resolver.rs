@@ -144,6 +144,17 @@ impl Scope {
                     empty.insert(self.lookup(&reference).await);
                 }
             }
+            let calls = sql::calls(&statement, self.normalise());
+            for reference in &calls.searched {
+                let resolved = reference.clone().resolve(DEFAULT_CATALOG, &self.default_schema);
+                if let Entry::Vacant(empty) = tables.entry(resolved) {
+                    empty.insert(self.lookup(reference).await);
+                }
+            }
+            for model in &calls.models {
+                // The type of its vectors has to be known.
+                self.session.engine().config().models.get(model).await?;
+            }
             let versioned = self.versioned(&statement).await?;
             let context = PlanContext::new(self.state(), DEFAULT_CATALOG, &self.default_schema, tables, versioned);
             let plan =

@@ -27,14 +27,14 @@ pub(super) async fn query(planned: &Planned, query: &Query) -> Result<QueryStrea
         run.started();
         let core = &planned.core;
         let state = if query.is_small { &core.single } else { &core.state };
-        if !query.ranks
+        if !query.searches
             && let Some(rows) = on_workers(planned, query, &run).await?
         {
             return Ok((rows, slot));
         }
         let rows = match query.has_clock {
-            true => open_watched(state, core, &optimise(core, &query.logical)?, &run).await?,
-            false => open_watched(state, core, &query.optimised, &run).await?,
+            true => open_watched(state, core, &optimise(core, &query.logical)?, query.searches, &run).await?,
+            false => open_watched(state, core, &query.optimised, query.searches, &run).await?,
         };
         Ok((rows, slot))
     };
@@ -49,7 +49,7 @@ pub(super) async fn part(planned: &Planned, part: &LogicalPlan, group: &str) -> 
         let engine = planned.session.engine();
         let slot = engine.shared_slots().acquire(group, engine.slots(), &planned.session.principal().name).await?;
         run.started();
-        let rows = open_watched(&planned.core.single, &planned.core, part, &run).await?;
+        let rows = open_watched(&planned.core.single, &planned.core, part, false, &run).await?;
         Ok((rows, slot))
     };
     let started = until_cancelled(&run, outcome).await;
@@ -131,14 +131,23 @@ pub(crate) async fn physical(state: &SessionState, optimised: &LogicalPlan) -> R
 
 /// The rows of an optimised logical plan.
 pub(crate) async fn open(core: &Core, optimised: &LogicalPlan, run: &Run) -> Result<SendableRecordBatchStream> {
-    Ok(open_watched(&core.state, core, optimised, run).await?.0)
+    Ok(open_watched(&core.state, core, optimised, true, run).await?.0)
 }
 
 /// The rows of a plan, and the plan, which knows how far it is.
 type Opened = (SendableRecordBatchStream, Arc<dyn ExecutionPlan>);
 
-async fn open_watched(state: &SessionState, core: &Core, optimised: &LogicalPlan, run: &Run) -> Result<Opened> {
-    let narrowed = search::narrow(state, optimised, task(state, core, core.state.config(), run)).await?;
+async fn open_watched(
+    state: &SessionState,
+    core: &Core,
+    optimised: &LogicalPlan,
+    searches: bool,
+    run: &Run,
+) -> Result<Opened> {
+    let narrowed = match searches {
+        true => search::narrow(state, optimised, task(state, core, core.state.config(), run)).await?,
+        false => None,
+    };
     let optimised = narrowed.as_ref().unwrap_or(optimised);
     let plan = physical(state, optimised).await?;
     let config = core.bulk.of(plan.as_ref()).unwrap_or_else(|| core.state.config());

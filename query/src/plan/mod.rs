@@ -107,8 +107,8 @@ struct Query {
     is_small: bool,
     /// It calls functions such as `now()`, whose value the optimiser puts in: it is optimised again for every run.
     has_clock: bool,
-    /// It asks for the rows that are nearest to a vector, which an index answers better than many workers.
-    ranks: bool,
+    /// It searches, or asks a model about a text: this is done before it runs, and here.
+    searches: bool,
 }
 
 impl Query {
@@ -116,8 +116,8 @@ impl Query {
         let optimised = optimise(core, &logical)?;
         let has_clock = optimise::has_clock(&logical)?;
         let is_small = point::is_small(&optimised);
-        let ranks = search::ranks(&optimised)?;
-        Ok(Self { logical, optimised, is_small, has_clock, ranks })
+        let searches = search::searches(&optimised)?;
+        Ok(Self { logical, optimised, is_small, has_clock, searches })
     }
 }
 

@@ -22,10 +22,11 @@ use skein_vector::{
     faiss::{self, Builder, FaissIndex},
     generation::{GenerationKey, Generations, Library, NewGeneration, RecallPoint, RowMap, RowMapBuilder},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinError};
 
 use super::{
-    Loaded, indexes,
+    Loaded,
+    indexes::{self, Searched},
     progress::{Phase, Progress},
     vectors::{self, Vectors},
 };
@@ -51,6 +52,19 @@ struct Plan {
     dimension: usize,
     spec: IndexSpec,
     rows: usize,
+}
+
+/// An index that was built, and lies in a file.
+pub(super) struct Made {
+    pub(super) index: Searched,
+    pub(super) rows: Arc<RowMap>,
+    /// Rows that are left out.
+    pub(super) nulls: u64,
+    /// Numbers per vector, if it is one of vectors.
+    pub(super) dimension: usize,
+    pub(super) factory: String,
+    pub(super) library: Library,
+    pub(super) recall: Vec<RecallPoint>,
 }
 
 /// A vector index that was built, and whose rows are at its positions.
@@ -82,67 +96,66 @@ impl Engine {
         let begun = Instant::now();
         let snapshot = dataset.snapshot(At::Latest).await?;
         let table = SnapshotTable::new(dataset.clone(), &snapshot, self.snapshots())?;
-        let plan = self.plan_build(index, table)?;
-        let indexes = self.indexes();
-        indexes.check_room(faiss::estimate(&plan.spec, plan.dimension, plan.rows)?)?;
-        let builder = Builder::new(plan.spec.clone(), plan.dimension, plan.rows, self.config().target_partitions)?;
-        progress.stops(builder.stopper());
-        let sample = self.sample(&plan, builder.training_rows(), progress).await?;
-        let built = self.fill(&plan, builder, sample, progress).await?;
-        progress.enter(Phase::Measuring, 0);
-        let kind = plan.spec.kind;
-        let (built, curve) = blocking(move || {
-            let curve = recall(&built.index, kind)?;
-            Ok((built, curve))
-        })
-        .await?;
-
+        let scratch = Scratch::new(self.indexes().folder())?;
+        let made = match &index.spec.words {
+            Some(words) => self.build_words(index, words, table, &scratch.0, progress).await?,
+            None => self.build_vectors(index, table, &scratch.0, progress).await?,
+        };
         progress.enter(Phase::Storing, 0);
         let key = GenerationKey { dataset: dataset.id(), index: index.id, generation: GenerationId::generate() };
         let new = NewGeneration {
             key,
             dataset_version: snapshot.version,
             field_id: index.column.field_id,
-            dimension: u32::try_from(plan.dimension).unwrap_or(u32::MAX),
-            factory: built.factory.clone(),
-            spec: plan.spec.clone(),
-            library: Library { name: "faiss".to_owned(), version: faiss::version()?.to_owned() },
-            nulls: built.nulls,
+            dimension: u32::try_from(made.dimension).unwrap_or(u32::MAX),
+            factory: made.factory,
+            spec: index.spec.clone(),
+            library: made.library,
+            nulls: made.nulls,
             build_seconds: begun.elapsed().as_secs_f64(),
-            memory_bytes: built.index.memory_bytes(),
-            recall: curve,
+            memory_bytes: made.index.memory_bytes(),
+            recall: made.recall,
             created_by: by.to_owned(),
             created_at: self.catalog().options().clock.now(),
         };
-        let generations = Generations::new(dataset.bucket().clone());
-        let scratch = Scratch::new(indexes.folder())?;
-        let path = scratch.0.clone();
-        let built = blocking(move || {
-            built.index.write(&path)?;
-            Ok(built)
-        })
-        .await?;
         crash::point("index", "built");
-        let manifest = generations.write(new, &scratch.0, &built.rows).await?;
-        let loaded = Loaded { name: index.name.clone(), manifest, rows: built.rows, index: Box::new(built.index) };
-        indexes.keep(loaded).await;
+        let generations = Generations::new(dataset.bucket().clone());
+        let manifest = generations.write(new, &scratch.0, &made.rows).await?;
+        let loaded = Loaded { name: index.name.clone(), manifest, rows: made.rows, index: made.index };
+        self.indexes().keep(loaded).await;
         Ok(key.generation)
     }
 
-    fn plan_build(&self, index: &Definition, table: SnapshotTable) -> Result<Plan> {
-        let column = table.column_of_field(index.column.field_id).ok_or_else(|| {
-            Error::Invalid(format!(
-                "column '{}' of index '{}' was dropped; drop the index",
-                index.column.name, index.name
-            ))
-        })?;
-        let field = table.columns().field(column);
-        let dimension = vectors::dimension(field.data_type()).ok_or_else(|| {
-            let (name, found) = (field.name(), field.data_type());
-            Error::Invalid(format!("column '{name}' is of type {found} now, which holds no vectors of one length"))
-        })?;
-        let rows = table.rows().unwrap_or_default();
-        Ok(Plan { table, column, dimension, spec: index.spec.clone(), rows })
+    async fn build_vectors(
+        &self,
+        index: &Definition,
+        table: SnapshotTable,
+        file: &Path,
+        progress: &Arc<Progress>,
+    ) -> Result<Made> {
+        let plan = plan_build(index, table)?;
+        self.indexes().check_room(faiss::estimate(&plan.spec, plan.dimension, plan.rows)?)?;
+        let builder = Builder::new(plan.spec.clone(), plan.dimension, plan.rows, self.config().target_partitions)?;
+        progress.stops(builder.stopper());
+        let sample = self.sample(&plan, builder.training_rows(), progress).await?;
+        let built = self.fill(&plan, builder, sample, progress).await?;
+        progress.enter(Phase::Measuring, 0);
+        let (kind, file) = (plan.spec.kind, file.to_owned());
+        let (built, recall) = blocking(move || {
+            let recall = recall(&built.index, kind)?;
+            built.index.write(&file)?;
+            Ok((built, recall))
+        })
+        .await?;
+        Ok(Made {
+            dimension: plan.dimension,
+            factory: built.factory,
+            library: Library { name: "faiss".to_owned(), version: faiss::version()?.to_owned() },
+            rows: built.rows,
+            nulls: built.nulls,
+            recall,
+            index: Searched::Vectors(Box::new(built.index)),
+        })
     }
 
     /// Vectors to train with, drawn evenly from all (algorithm R: Vitter, 1985).
@@ -223,7 +236,7 @@ impl Engine {
         };
         let fed = fed.await;
         drop(sender);
-        let built = work.await.map_err(|error| Error::Invalid(format!("the build ended early: {error}")))?;
+        let built = work.await.map_err(ended_early)?;
         fed?;
         built
     }
@@ -235,6 +248,24 @@ impl Engine {
         let batches = execute_stream(scan, Arc::new(TaskContext::from(&state)))?;
         Ok(Reader { batches, table, metric: plan.spec.metric, waiting: None })
     }
+}
+
+fn plan_build(index: &Definition, table: SnapshotTable) -> Result<Plan> {
+    let column = indexed_column(index, &table)?;
+    let field = table.columns().field(column);
+    let dimension = vectors::dimension(field.data_type()).ok_or_else(|| {
+        let (name, found) = (field.name(), field.data_type());
+        Error::Invalid(format!("column '{name}' is of type {found} now, which holds no vectors of one length"))
+    })?;
+    let rows = table.rows().unwrap_or_default();
+    Ok(Plan { table, column, dimension, spec: index.spec.clone(), rows })
+}
+
+/// Where the column of an index is by now.
+pub(super) fn indexed_column(index: &Definition, table: &SnapshotTable) -> Result<usize> {
+    table.column_of_field(index.column.field_id).ok_or_else(|| {
+        Error::Invalid(format!("column '{}' of index '{}' was dropped; drop the index", index.column.name, index.name))
+    })
 }
 
 /// The vectors of a snapshot, in the order of its files and their rows.
@@ -332,14 +363,16 @@ fn steps(kind: IndexKind) -> Vec<SearchParams> {
         IndexKind::IvfFlat | IndexKind::IvfSq8 | IndexKind::IvfPq | IndexKind::IvfPqRefine => {
             [1, 2, 4, 8, 16, 32, 64].map(with_lists).to_vec()
         }
-        IndexKind::Flat | IndexKind::Factory => Vec::new(),
+        IndexKind::Flat | IndexKind::Factory | IndexKind::Bm25 => Vec::new(),
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::Invalid(format!("the build ended early: {error}")))?
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(ended_early)?
+}
+
+pub(super) fn ended_early(error: JoinError) -> Error {
+    Error::Interrupted(format!("the build ended early: {error}"))
 }
 
 /// A file that goes when it is not needed any more.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::{catalog::Session, execution::TaskContext, logical_expr::Expr};
+use datafusion::logical_expr::Expr;
 use roaring::RoaringBitmap;
 
-use super::{Loaded, nearest::Allowed, standing::Standing};
+use super::{Loaded, Reading, nearest::Allowed, standing::Standing};
 use crate::{
     Result,
     scan::{SnapshotTable, matching_rows},
@@ -17,10 +17,9 @@ pub(super) async fn allowed(
     filters: &[Expr],
     loaded: &Loaded,
     standing: &Standing,
-    state: &dyn Session,
-    context: Arc<TaskContext>,
+    reading: &Reading<'_>,
 ) -> Result<Allowed> {
-    let matching = matching_rows(state, table, filters, context).await?;
+    let matching = matching_rows(reading.state, table, filters, Arc::clone(&reading.context)).await?;
     let mut known = RoaringBitmap::new();
     for (file, rows) in &matching.rows {
         loaded.rows.add_positions_of(*file, rows, &mut known);

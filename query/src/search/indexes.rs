@@ -11,6 +11,7 @@ use moka::future::Cache;
 use parking_lot::Mutex;
 use skein_catalog::{Catalog, CommitId};
 use skein_model::{DatasetId, GenerationId, Kind as _, TableName};
+use skein_text::TextIndex;
 use skein_vector::{
     IndexKind, Metric, VectorIndex,
     definition::{Definition, Definitions},
@@ -36,13 +37,54 @@ pub(crate) struct Loaded {
     pub(crate) name: TableName,
     pub(crate) manifest: Manifest,
     pub(super) rows: Arc<RowMap>,
-    pub(super) index: Box<dyn VectorIndex>,
+    pub(super) index: Searched,
+}
+
+/// What is searched.
+#[derive(Debug)]
+pub(super) enum Searched {
+    Vectors(Box<dyn VectorIndex>),
+    Words(Box<TextIndex>),
+}
+
+impl Searched {
+    pub(super) fn memory_bytes(&self) -> u64 {
+        match self {
+            Self::Vectors(index) => index.memory_bytes(),
+            Self::Words(index) => index.memory_bytes() as u64,
+        }
+    }
 }
 
 impl Loaded {
-    /// Whether a vector is one that can be compared: one of zeros has no direction.
-    pub(super) fn takes(&self, vector: &[f32]) -> bool {
-        takes(self.index.metric(), vector)
+    /// # Errors
+    /// `Internal` for an index of words.
+    pub(super) fn vectors(&self) -> Result<&dyn VectorIndex> {
+        match &self.index {
+            Searched::Vectors(index) => Ok(index.as_ref()),
+            Searched::Words(_) => Err(self.other("words")),
+        }
+    }
+
+    /// # Errors
+    /// `Internal` for an index of vectors.
+    pub(super) fn words(&self) -> Result<&TextIndex> {
+        match &self.index {
+            Searched::Words(index) => Ok(index),
+            Searched::Vectors(_) => Err(self.other("vectors")),
+        }
+    }
+
+    fn other(&self, what: &str) -> Error {
+        Error::Interrupted(format!("index '{}' is one of {what}", self.name))
+    }
+
+    /// Vectors or texts in it.
+    pub(super) fn len(&self) -> u64 {
+        match &self.index {
+            Searched::Vectors(index) => u64::from(index.len()),
+            Searched::Words(index) => u64::from(index.len()),
+        }
     }
 
     pub(super) fn row(&self, position: u32) -> Option<Row> {
@@ -96,6 +138,8 @@ pub(super) struct Wanted<'a> {
     pub(super) metric: Option<Metric>,
     /// The index that was asked for.
     pub(super) name: Option<&'a TableName>,
+    /// One of words, not of vectors.
+    pub(super) words: bool,
 }
 
 impl Indexes {
@@ -165,6 +209,7 @@ impl Indexes {
         let fits = |index: &&Definition| {
             index.dataset == wanted.dataset
                 && index.column.field_id == wanted.field
+                && (index.spec.kind == IndexKind::Bm25) == wanted.words
                 && wanted.metric.is_none_or(|metric| index.spec.metric == metric)
         };
         if let Some(name) = wanted.name {
@@ -177,6 +222,10 @@ impl Indexes {
                 (true, None) => Err(Error::Invalid(format!(
                     "index '{name}' has no generation yet; system.jobs shows how far its build is"
                 ))),
+                (false, _) if index.spec.kind == IndexKind::Bm25 => Err(Error::Invalid(format!(
+                    "index '{name}' is one of the words in column '{}'; it cannot answer this search",
+                    index.column.name
+                ))),
                 (false, _) => Err(Error::Invalid(format!(
                     "index '{name}' is one of column '{}' by {}; it cannot answer this search",
                     index.column.name, index.spec.metric
@@ -185,6 +234,36 @@ impl Indexes {
         }
         let live = known.iter().filter(fits).filter(|index| index.live.is_some());
         Ok(live.max_by_key(|index| index.live).cloned())
+    }
+
+    /// The one column of a table whose words are indexed; `None` when there is none.
+    ///
+    /// # Errors
+    /// `InvalidInput` when there are several.
+    pub(super) async fn only_of_words(&self, table: &SnapshotTable, name: Option<&TableName>) -> Result<Option<usize>> {
+        let known = self.list().await?;
+        let of_words = |index: &&Definition| {
+            index.dataset == table.dataset().id()
+                && index.spec.kind == IndexKind::Bm25
+                && name.is_none_or(|name| index.name == *name)
+        };
+        let mut columns: Vec<usize> =
+            known.iter().filter(of_words).filter_map(|index| table.column_of_field(index.column.field_id)).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        match columns.as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some(*only)),
+            several => {
+                let names: Vec<_> = several.iter().map(|at| table.columns().field(*at).name().as_str()).collect();
+                Err(Error::Invalid(format!(
+                    "'{}' has several columns with an index of their words ({}); name one, column => '{}'",
+                    table.dataset().name(),
+                    names.join(", "),
+                    names.first().copied().unwrap_or_default()
+                )))
+            }
+        }
     }
 
     /// The live generation of an index, in memory.
@@ -205,16 +284,18 @@ impl Indexes {
             let local = generations.fetch(&manifest, &this.0.folder).await?;
             let loaded = tokio::task::spawn_blocking(move || {
                 let dimension = usize::try_from(manifest.dimension).unwrap_or(usize::MAX);
-                let vectors = u32::try_from(manifest.vectors).unwrap_or(u32::MAX);
-                let index = FaissIndex::read(&local.index_file, &manifest.spec, dimension, vectors)?;
-                Ok::<_, skein_vector::Error>(Loaded {
-                    name,
-                    manifest,
-                    rows: Arc::new(local.rows),
-                    index: Box::new(index),
-                })
+                let count = u32::try_from(manifest.vectors).unwrap_or(u32::MAX);
+                let index = match &manifest.spec.words {
+                    Some(words) => Searched::Words(Box::new(TextIndex::read(&local.index_file, words, count)?)),
+                    None => {
+                        let index = FaissIndex::read(&local.index_file, &manifest.spec, dimension, count)?;
+                        Searched::Vectors(Box::new(index))
+                    }
+                };
+                Ok::<_, Error>(Loaded { name, manifest, rows: Arc::new(local.rows), index })
             });
-            Ok::<_, Error>(Arc::new(loaded.await.map_err(|error| Error::Invalid(error.to_string()))??))
+            let ended_early = |error| Error::Interrupted(format!("reading an index ended early: {error}"));
+            Ok::<_, Error>(Arc::new(loaded.await.map_err(ended_early)??))
         };
         let loaded = self.0.loaded.try_get_with(generation, load).await;
         loaded.map(Some).map_err(Error::Shared)

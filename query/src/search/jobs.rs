@@ -2,15 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
 use skein_catalog::{
     Actor, At, Dataset, Entry,
     jobs::{Job, JobEnd, JobState, NewJob, Standing},
 };
-use skein_model::{GenerationId, JobId, TableName};
+use skein_model::{ErrorKind, GenerationId, JobId, Kind as _, TableName};
 use skein_vector::{
     IndexSpec,
-    definition::{ColumnRef, Definition, GenerationEntry, GenerationState, NewIndex},
+    definition::{ColumnRef, Definition, EmbeddingModel, GenerationEntry, GenerationState, NewIndex},
     faiss,
     generation::{GenerationKey, Generations},
 };
@@ -36,12 +37,14 @@ const KEEP: usize = 3;
 pub struct NewIndexRequest {
     /// The dataset.
     pub table: TableName,
-    /// The column of vectors.
+    /// The column of vectors, or of texts.
     pub column: String,
     /// The index's name, in the dataset's schema; `None`: made of the two.
     pub name: Option<String>,
     /// What to build.
     pub spec: IndexSpec,
+    /// The model that made the vectors: searches by text ask it.
+    pub model: Option<String>,
     /// That there is one of this name is no error.
     pub if_not_exists: bool,
 }
@@ -99,23 +102,12 @@ impl Engine {
             let advice = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
             Error::NotFound(format!("column '{}' does not exist in '{}'{advice}", request.column, request.table))
         })?;
-        let dimension = vectors::dimension(field.data_type()).ok_or_else(|| {
-            Error::Invalid(format!(
-                "column '{}' is of type {}; an index needs vectors of one length, such as FLOAT[384]",
-                request.column,
-                field.data_type()
-            ))
-        })?;
         let field_id = skein_catalog::field_id(
             snapshot.schema.field_with_name(&request.column).map_err(|error| Error::Invalid(error.to_string()))?,
         )
         .ok_or_else(|| Error::Invalid(format!("column '{}' has no id; run dataset.resync", request.column)))?;
-        faiss::validate(&request.spec, dimension)?;
-        self.indexes().check_room(faiss::estimate(
-            &request.spec,
-            dimension,
-            usize::try_from(snapshot.rows).unwrap_or(usize::MAX),
-        )?)?;
+        let rows = usize::try_from(snapshot.rows).unwrap_or(usize::MAX);
+        let model = self.check_index(&request, field, rows).await?;
         let name = request.name.clone().unwrap_or_else(|| format!("{}_{}", request.table.table(), request.column));
         let name = TableName::new(request.table.schema(), name)?;
         let new = NewIndex {
@@ -124,7 +116,7 @@ impl Engine {
             bucket: dataset.bucket().name().to_owned(),
             column: ColumnRef { name: request.column, field_id },
             spec: request.spec,
-            model: None,
+            model,
             text: None,
         };
         let created = self.indexes().definitions().create(new, actor).await;
@@ -132,7 +124,7 @@ impl Engine {
             Ok(definition) => definition,
             Err(error)
                 if request.if_not_exists
-                    && skein_model::Kind::kind(&error) == skein_model::ErrorKind::AlreadyExists =>
+                    && error.kind() == ErrorKind::AlreadyExists =>
             {
                 return Ok(CreatedIndex { created: false, name, job: None });
             }
@@ -141,6 +133,49 @@ impl Engine {
         self.indexes().changed();
         let job = self.start_build(&definition, false, actor).await?;
         Ok(CreatedIndex { created: true, name, job: Some(job) })
+    }
+
+    /// Whether an index can be made of a column, and the model that its vectors are said to be of.
+    async fn check_index(
+        &self,
+        request: &NewIndexRequest,
+        field: &Field,
+        rows: usize,
+    ) -> Result<Option<EmbeddingModel>> {
+        let (column, data_type, spec) = (&request.column, field.data_type(), &request.spec);
+        if !spec.kind.is_of_vectors() {
+            if !is_text(data_type) {
+                return Err(Error::Invalid(format!(
+                    "column '{column}' is of type {data_type}; an index of words needs text"
+                )));
+            }
+            if request.model.is_some() {
+                return Err(Error::Invalid("an index of words has no model".to_owned()));
+            }
+            return Ok(None);
+        }
+        let dimension = vectors::dimension(data_type).ok_or_else(|| {
+            let advice = match is_text(data_type) {
+                true => "; for its words write USING bm25, and for its meaning add a column with embed('model', text)",
+                false => "",
+            };
+            Error::Invalid(format!(
+                "column '{column}' is of type {data_type}; an index needs vectors of one length, such as FLOAT[384]{advice}"
+            ))
+        })?;
+        faiss::validate(spec, dimension)?;
+        self.indexes().check_room(faiss::estimate(spec, dimension, rows)?)?;
+        let Some(name) = &request.model else { return Ok(None) };
+        let model = self.config().models.get(name).await?;
+        let info = model.info();
+        if info.dimension != dimension {
+            return Err(Error::Invalid(format!(
+                "model '{name}' makes vectors of {} numbers, and those of column '{column}' have {dimension}",
+                info.dimension
+            )));
+        }
+        let dimension = u32::try_from(dimension).unwrap_or(u32::MAX);
+        Ok(Some(EmbeddingModel { name: name.clone(), version: Some(info.version.clone()), dimension }))
     }
 
     /// Starts to build a new generation of an index. It becomes the live one unless `keep_live`.
@@ -165,7 +200,8 @@ impl Engine {
                 JobState::Cancelled => return Err(Error::Stopped),
                 JobState::Failed => {
                     let why = job.error.clone().unwrap_or_else(|| "it does not say why".to_owned());
-                    return Err(Error::Invalid(format!("job {id} ({}) failed: {why}", job.subject)));
+                    let kind = job.error_kind.unwrap_or(ErrorKind::Internal);
+                    return Err(Error::Job { kind, message: format!("job {id} ({}) failed: {why}", job.subject) });
                 }
                 JobState::Queued | JobState::Running => {}
             }
@@ -272,10 +308,10 @@ impl Engine {
         let end = match outcome {
             Ok(generation) => JobEnd::Succeeded(serde_json::json!({ "generation": generation.to_string() })),
             Err(Error::Stopped) => JobEnd::Cancelled,
-            Err(error) if skein_model::Kind::kind(&error) == skein_model::ErrorKind::Cancelled => JobEnd::Cancelled,
-            Err(error) => JobEnd::Failed(error.to_string()),
+            Err(error) if error.kind() == ErrorKind::Cancelled => JobEnd::Cancelled,
+            Err(error) => JobEnd::Failed { kind: error.kind(), error: error.to_string() },
         };
-        if let JobEnd::Failed(error) = &end {
+        if let JobEnd::Failed { error, .. } = &end {
             tracing::warn!(job = %job.id, subject = job.subject, error, "an index could not be built");
         }
         if let Err(error) = self.catalog().jobs().finish(job, end).await {
@@ -368,5 +404,13 @@ async fn tell(engine: Engine, job: Job, progress: Arc<Progress>) {
             Ok(Standing::CancelRequested | Standing::Lost) => progress.stop(),
             Err(error) => tracing::warn!(job = %job.id, %error, "how far a build is could not be told"),
         }
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
     }
 }

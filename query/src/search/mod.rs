@@ -6,11 +6,15 @@
 
 mod batch;
 mod build;
+mod build_words;
+mod call;
 mod collect;
 mod constant;
 mod filter;
+mod finder;
 mod indexes;
 mod jobs;
+mod known;
 mod listing;
 mod narrow;
 mod nearest;
@@ -19,9 +23,12 @@ mod progress;
 mod ranking;
 mod request;
 mod standing;
+mod texts;
 mod vectors;
+mod words;
 
 pub use batch::{SearchAnswer, Searcher};
+pub(crate) use call::{SearchPlanner, is_search};
 pub use collect::CollectedIndexes;
 pub(crate) use indexes::{Indexes, Loaded};
 pub(crate) use jobs::Builds;
@@ -31,14 +38,31 @@ pub use options::{Consistency, SearchOptions};
 pub use request::SearchRequest;
 pub(crate) use vectors::dimension;
 
-use datafusion::logical_expr::LogicalPlan;
+use std::sync::Arc;
 
-use crate::Result;
+use datafusion::{
+    execution::{TaskContext, session_state::SessionState},
+    logical_expr::LogicalPlan,
+};
 
-/// Whether a plan asks for rows that are nearest to a vector.
+use crate::{Error, Result};
+
+/// What a search reads datasets with.
+pub(super) struct Reading<'a> {
+    pub(super) state: &'a SessionState,
+    pub(super) context: Arc<TaskContext>,
+}
+
+/// Whether a plan has a part that is answered before it runs: a search, or a text that a model is asked about.
 ///
 /// # Errors
 /// When the plan cannot be walked through.
-pub(crate) fn ranks(plan: &LogicalPlan) -> Result<bool> {
-    Ok(!ranking::rankings(plan)?.is_empty())
+pub(crate) fn searches(plan: &LogicalPlan) -> Result<bool> {
+    Ok(!ranking::rankings(plan)?.is_empty() || call::has_calls(plan)? || constant::has_embeddings(plan)?)
+}
+
+/// Does what takes its time where it holds nobody up.
+async fn computed<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let ended_early = |error| Error::Interrupted(format!("the search ended early: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(ended_early)?
 }

@@ -1,11 +1,11 @@
 //! The nearest rows of a snapshot: those that the index finds and those that came since it was built, merged.
 
 use roaring::RoaringBitmap;
-use skein_vector::{Neighbours, SearchParams, Selection, VectorIndex as _};
+use skein_vector::{Neighbours, SearchParams, Selection, VectorIndex};
 
 use super::{
     Loaded,
-    standing::{Row, Standing},
+    standing::{Recent, Row, Standing},
 };
 use crate::Result;
 
@@ -26,7 +26,39 @@ impl Allowed {
 /// A row that was found, and how far it is.
 pub(crate) type Found = (Row, f32);
 
-/// The `k` nearest rows for each of the queries (vectors end to end), nearest first; those that the index does not know `with_tail` only. It computes: call it where
+/// How far a search goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Reach {
+    /// So many rows.
+    Nearest(usize),
+    /// All rows that are no farther, and of those so many.
+    Within { distance: f32, at_most: usize },
+}
+
+impl Reach {
+    /// Rows per query, at most.
+    pub(super) fn rows(self) -> usize {
+        match self {
+            Self::Nearest(k) | Self::Within { at_most: k, .. } => k,
+        }
+    }
+
+    /// Searches one index.
+    pub(super) fn of(
+        self,
+        index: &dyn VectorIndex,
+        queries: &[f32],
+        params: &SearchParams,
+        selection: Selection<'_>,
+    ) -> Result<Neighbours> {
+        Ok(match self {
+            Self::Nearest(k) => index.search(queries, k, params, selection)?,
+            Self::Within { distance, .. } => index.search_within(queries, distance, params, selection)?,
+        })
+    }
+}
+
+/// The nearest rows for each of the queries (vectors end to end), nearest first; those that the index does not know `with_tail` only. It computes: call it where
 /// that may take its time.
 ///
 /// # Errors
@@ -37,7 +69,7 @@ pub(crate) fn nearest(
     allowed: Option<&Allowed>,
     with_tail: bool,
     queries: &[f32],
-    k: usize,
+    reach: Reach,
     params: &SearchParams,
 ) -> Result<Vec<Vec<Found>>> {
     let known = match allowed {
@@ -45,17 +77,19 @@ pub(crate) fn nearest(
         None if standing.dead.is_empty() => Selection::All,
         None => Selection::AllBut(&standing.dead),
     };
-    let known = loaded.index.search(queries, k, params, known)?;
-    let tail = match (&standing.tail, allowed) {
-        (tail, _) if tail.rows.is_empty() || !with_tail => Neighbours::new(),
-        (tail, Some(allowed)) => tail.index.search(queries, k, params, Selection::Only(&allowed.tail))?,
-        (tail, None) => tail.index.search(queries, k, params, Selection::All)?,
+    let known = reach.of(loaded.vectors()?, queries, params, known)?;
+    let tail = match (&standing.tail.index, allowed) {
+        (Recent::Vectors(tail), Some(allowed)) if with_tail => {
+            reach.of(tail, queries, params, Selection::Only(&allowed.tail))?
+        }
+        (Recent::Vectors(tail), None) if with_tail => reach.of(tail, queries, params, Selection::All)?,
+        _ => Neighbours::new(),
     };
     let row_of_known = |(position, distance): (u32, f32)| Some((loaded.row(position)?, distance));
     let row_of_tail =
         |(position, distance): (u32, f32)| Some((*standing.tail.rows.get(usize::try_from(position).ok()?)?, distance));
     let merged = (0..known.queries())
-        .map(|query| merge(known.of(query).filter_map(row_of_known), tail.of(query).filter_map(row_of_tail), k));
+        .map(|query| merge(known.of(query).filter_map(row_of_known), tail.of(query).filter_map(row_of_tail), reach.rows()));
     Ok(merged.collect())
 }
 

@@ -15,6 +15,7 @@ pub(super) enum Phase {
     Sampling,
     Training,
     Building,
+    Merging,
     Measuring,
     Storing,
 }
@@ -26,6 +27,7 @@ impl Phase {
             Self::Sampling => "sampling",
             Self::Training => "training",
             Self::Building => "building",
+            Self::Merging => "merging",
             Self::Measuring => "measuring",
             Self::Storing => "storing",
         }

@@ -17,6 +17,8 @@ pub struct SearchRequest {
     pub column: Option<String>,
     /// Rows for each query vector, 1 to 10,000.
     pub k: usize,
+    /// Only rows that are no farther, as the metric measures.
+    pub max_distance: Option<f32>,
     /// A SQL condition over the dataset's columns.
     pub filter: Option<String>,
     /// The columns to return beside `query`, `rank` and `distance`; `None`: those that hold no vectors.

@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use arrow::{array::AsArray, datatypes::UInt32Type};
+use arrow::{
+    array::{Array, ArrayRef, AsArray},
+    compute::cast,
+    datatypes::{DataType, UInt32Type},
+};
 use datafusion::{
     catalog::{Session, TableProvider},
     execution::TaskContext,
@@ -11,9 +15,14 @@ use datafusion::{
 use futures::TryStreamExt;
 use roaring::RoaringBitmap;
 use skein_model::FileId;
+use skein_text::TailIndex;
 use skein_vector::{FlatIndex, VectorIndex as _};
 
-use super::{Loaded, vectors::Vectors};
+use super::{
+    Loaded,
+    indexes::{Searched, takes},
+    vectors::Vectors,
+};
 use crate::{
     Error, Result,
     scan::{PositionedTable, SnapshotTable},
@@ -37,10 +46,17 @@ pub(crate) struct Standing {
     pub(super) tail: Tail,
 }
 
-/// Rows that an index does not know. They are compared one by one.
+/// What rows are compared by that an index does not know.
+#[derive(Debug)]
+pub(super) enum Recent {
+    Vectors(FlatIndex),
+    Words(Box<TailIndex>),
+}
+
+/// Rows that an index does not know.
 #[derive(Debug)]
 pub(super) struct Tail {
-    pub(super) index: FlatIndex,
+    pub(super) index: Recent,
     /// The row of each position.
     pub(super) rows: Vec<Row>,
 }
@@ -64,7 +80,7 @@ impl Standing {
             let deleted = table.dataset().read_deletes(record).await?;
             loaded.rows.add_positions_of(record.id, &deleted, &mut dead);
         }
-        let alive = u64::from(loaded.index.len()).saturating_sub(dead.len());
+        let alive = loaded.len().saturating_sub(dead.len());
         let unknown = PositionedTable::new(table.clone()).of_files(&here.difference(&known).copied().collect());
         let tail = Tail::read(&unknown, column, loaded, state, context).await?;
         Ok(Self { dead, alive, tail })
@@ -78,7 +94,11 @@ impl Standing {
     /// Bytes of memory it takes, about.
     pub(super) fn memory_bytes(&self) -> u64 {
         let rows = size_of_val(self.tail.rows.as_slice()) + self.dead.serialized_size();
-        self.tail.index.memory_bytes() + rows as u64
+        let tail = match &self.tail.index {
+            Recent::Vectors(index) => index.memory_bytes(),
+            Recent::Words(index) => index.memory_bytes() as u64,
+        };
+        tail + rows as u64
     }
 }
 
@@ -90,24 +110,81 @@ impl Tail {
         state: &dyn Session,
         context: Arc<TaskContext>,
     ) -> Result<Self> {
-        let mut tail =
-            Self { index: FlatIndex::new(loaded.index.dimension(), loaded.index.metric())?, rows: Vec::new() };
+        let mut adding = Adding::to(loaded)?;
+        let mut rows_of = Vec::new();
         let plan = unknown.scan(state, Some(&unknown.with_places(&[column])), &[], None).await?;
         let mut batches = execute_stream(plan, context)?;
         while let Some(batch) = batches.try_next().await? {
-            let [vectors, files, rows] = batch.columns() else {
-                return Err(Error::Invalid("the vectors of new rows came without their places".to_owned()));
+            let [values, files, rows] = batch.columns() else {
+                return Err(Error::Interrupted("new rows came without their places".to_owned()));
             };
-            let vectors = Vectors::of(vectors.as_ref())?;
             let (files, rows) = (files.as_primitive::<UInt32Type>(), rows.as_primitive::<UInt32Type>());
-            for at in 0..vectors.len() {
-                // What cannot be compared is near to nothing: the index left it out as well.
-                let Some(vector) = vectors.get(at).filter(|vector| loaded.takes(vector)) else { continue };
-                let Some(file) = unknown.file(files.value(at)) else { continue };
-                tail.index.add(vector)?;
-                tail.rows.push(Row { file, row: rows.value(at) });
+            for at in adding.add(values)? {
+                let lost = || Error::Interrupted("a new row is in no file".to_owned());
+                let file = unknown.file(files.value(at)).ok_or_else(lost)?;
+                rows_of.push(Row { file, row: rows.value(at) });
             }
         }
-        Ok(tail)
+        Ok(Self { index: adding.done()?, rows: rows_of })
     }
+}
+
+/// New rows on their way into an index of their own.
+enum Adding {
+    Vectors(FlatIndex),
+    Words(Box<TailIndex>),
+}
+
+impl Adding {
+    fn to(loaded: &Loaded) -> Result<Self> {
+        Ok(match &loaded.index {
+            Searched::Vectors(index) => Self::Vectors(FlatIndex::new(index.dimension(), index.metric())?),
+            Searched::Words(_) => {
+                let spec = loaded.manifest.spec.words.clone().unwrap_or_default();
+                Self::Words(Box::new(TailIndex::new(&spec)?))
+            }
+        })
+    }
+
+    /// Adds the rows of a batch that can be found at all, and says which those are: the index left the others out as well.
+    fn add(&mut self, values: &ArrayRef) -> Result<Vec<usize>> {
+        let mut added = Vec::with_capacity(values.len());
+        match self {
+            Self::Vectors(index) => {
+                let vectors = Vectors::of(values.as_ref())?;
+                let metric = index.metric();
+                for at in 0..vectors.len() {
+                    if let Some(vector) = vectors.get(at).filter(|vector| takes(metric, vector)) {
+                        index.add(vector)?;
+                        added.push(at);
+                    }
+                }
+            }
+            Self::Words(index) => {
+                let texts = texts(values)?;
+                for (at, text) in texts.as_string::<i32>().iter().enumerate() {
+                    if let Some(text) = text {
+                        index.add(text);
+                        added.push(at);
+                    }
+                }
+            }
+        }
+        Ok(added)
+    }
+
+    fn done(self) -> Result<Recent> {
+        Ok(match self {
+            Self::Vectors(index) => Recent::Vectors(index),
+            Self::Words(mut index) => {
+                index.seal()?;
+                Recent::Words(index)
+            }
+        })
+    }
+}
+
+/// A column of texts, of whatever type, as one of plain ones.
+pub(super) fn texts(column: &ArrayRef) -> Result<ArrayRef> {
+    Ok(cast(column, &DataType::Utf8)?)
 }

@@ -36,7 +36,7 @@ pub(crate) fn versioned_tables(statement: &DfStatement) -> Result<Vec<VersionedT
     }
 }
 
-fn visit(statement: &DfStatement, found: &mut Found) {
+pub(super) fn visit<V: Visitor<Break = ()>>(statement: &DfStatement, found: &mut V) {
     let _: ControlFlow<()> = match statement {
         DfStatement::Statement(statement) => statement.visit(found),
         DfStatement::CopyTo(copy) => match &copy.source {

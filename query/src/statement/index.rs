@@ -10,6 +10,7 @@ use datafusion::{
 use futures::FutureExt;
 use skein_catalog::At;
 use skein_model::TableName;
+use skein_text::TextSpec;
 use skein_vector::{IndexKind, IndexSpec, Metric};
 
 use super::{Running, Update, affected};
@@ -64,15 +65,22 @@ pub(crate) async fn create(scope: &Scope, create: Ast) -> Result<Update> {
         spec.metric = operator_class(&class.to_string())?;
     }
     let mut wait = !create.concurrently;
+    if !kind.is_of_vectors() {
+        spec.words = Some(TextSpec::default());
+    }
+    let mut model = None;
     for option in &create.with {
         let (name, value) = option_of(option)?;
-        set(&mut spec, &mut wait, &name, &value)?;
+        match name.as_str() {
+            "model" => model = Some(value),
+            _ => set(&mut spec, &mut wait, &name, &value)?,
+        }
     }
     let name = match create.name {
         None => None,
         Some(name) => Some(index_name(scope, name, normalise, &table)?),
     };
-    let request = NewIndexRequest { table, column, name, spec, if_not_exists: create.if_not_exists };
+    let request = NewIndexRequest { table, column, name, spec, model, if_not_exists: create.if_not_exists };
     Ok(Update::CreateIndex(CreateIndex { request, wait }))
 }
 
@@ -107,7 +115,7 @@ fn kind(using: Option<&IndexType>) -> Result<IndexKind> {
         Some(IndexType::Custom(name)) => Ok(name.value.replace('-', "_").parse()?),
         Some(other) => Err(Error::unsupported(
             format!("CREATE INDEX ... USING {other}"),
-            "file statistics prune scans without one; for vectors there are hnsw, ivf_flat, ivf_pq and others (docs/search.md)",
+            "file statistics prune scans without one; for vectors there are hnsw, ivf_flat, ivf_pq and others, for words bm25 (docs/search.md)",
         )),
     }
 }
@@ -148,6 +156,23 @@ fn set(spec: &mut IndexSpec, wait: &mut bool, name: &str, value: &str) -> Result
             value.parse().map_err(|_| Error::Invalid(format!("{name} is '{value}'; it must be a whole number")))?;
         Ok(Some(number))
     };
+    let flag = || value.parse().map_err(|_| Error::Invalid(format!("{name} is '{value}'; it must be true or false")));
+    if let Some(words) = &mut spec.words {
+        match name {
+            "language" => words.language = value.parse()?,
+            "stem" => words.stem = flag()?,
+            "remove_stop_words" => words.remove_stop_words = flag()?,
+            "ascii_folding" => words.ascii_folding = flag()?,
+            "positions" => words.positions = flag()?,
+            "wait" => *wait = flag()?,
+            _ => {
+                return Err(Error::Invalid(format!(
+                    "'{name}' is no option of an index of words; there are language, stem, remove_stop_words, ascii_folding, positions and wait"
+                )));
+            }
+        }
+        return Ok(());
+    }
     match name {
         "metric" => spec.metric = value.parse()?,
         "m" => spec.m = number()?,
@@ -155,13 +180,10 @@ fn set(spec: &mut IndexSpec, wait: &mut bool, name: &str, value: &str) -> Result
         "nlist" | "lists" => spec.nlist = number()?,
         "pq_m" => spec.pq_m = number()?,
         "factory" => spec.factory = Some(value.to_owned()),
-        "wait" => {
-            *wait =
-                value.parse().map_err(|_| Error::Invalid(format!("wait is '{value}'; it must be true or false")))?;
-        }
+        "wait" => *wait = flag()?,
         _ => {
             return Err(Error::Invalid(format!(
-                "'{name}' is no option of an index; there are metric, m, ef_construction, nlist, pq_m, factory and wait"
+                "'{name}' is no option of an index; there are metric, m, ef_construction, nlist, pq_m, factory, model and wait"
             )));
         }
     }

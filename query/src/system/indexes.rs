@@ -17,7 +17,7 @@ pub(super) const SOURCE: Source = Source {
         ("table_name", Text, Maybe),
         ("column_name", Text, Never),
         ("kind", Text, Never),
-        ("metric", Text, Never),
+        ("metric", Text, Maybe),
         ("parameters", Text, Never),
         ("live_generation", Text, Maybe),
         ("generations", Count, Never),
@@ -39,7 +39,10 @@ pub(super) const SOURCE: Source = Source {
                 text_opt(&rows, |r| r.table.as_ref().map(|name| name.table().to_owned())),
                 text(&rows, |r| r.definition.column.name.clone()),
                 text(&rows, |r| r.definition.spec.kind.as_str()),
-                text(&rows, |r| r.definition.spec.metric.as_str()),
+                text_opt(&rows, |r| {
+                    let spec = &r.definition.spec;
+                    spec.kind.is_of_vectors().then(|| spec.metric.as_str())
+                }),
                 text(&rows, |r| serde_json::to_string(&r.definition.spec).unwrap_or_default()),
                 text_opt(&rows, |r| r.definition.live.map(|id| id.to_string())),
                 count(&rows, |r| r.definition.generations.len() as u64),

@@ -11,6 +11,7 @@ mod files;
 mod generations;
 mod indexes;
 mod jobs;
+mod models;
 mod queries;
 mod sessions;
 mod snapshots;
@@ -29,7 +30,7 @@ use self::table::{Source, SystemTable};
 use crate::{Error, Result, Session, suggest};
 
 /// The names of all tables.
-pub(crate) const TABLES: [&str; 17] = [
+pub(crate) const TABLES: [&str; 18] = [
     "bucket_errors",
     "buckets",
     "cache",
@@ -41,6 +42,7 @@ pub(crate) const TABLES: [&str; 17] = [
     "generations",
     "indexes",
     "jobs",
+    "models",
     "queries",
     "sessions",
     "snapshots",
@@ -63,6 +65,7 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "generations" => generations::SOURCE,
         "indexes" => indexes::SOURCE,
         "jobs" => jobs::SOURCE,
+        "models" => models::SOURCE,
         "queries" => queries::SOURCE,
         "sessions" => sessions::SOURCE,
         "snapshots" => snapshots::SOURCE,

@@ -43,7 +43,8 @@ impl Plan {
             IndexKind::Factory => (spec.factory.clone().unwrap_or_default(), SAMPLE_FOR_FACTORY),
             IndexKind::Hnsw => (format!("HNSW{},Flat", spec.m.unwrap_or(DEFAULT_M)), 0),
             _ if rows < FEW => ("Flat".to_owned(), 0),
-            IndexKind::Flat => ("Flat".to_owned(), 0),
+            // The last cannot come: it was refused.
+            IndexKind::Flat | IndexKind::Bm25 => ("Flat".to_owned(), 0),
             IndexKind::HnswSq8 => (format!("HNSW{},SQ8", spec.m.unwrap_or(DEFAULT_M)), SAMPLE_FOR_CODES),
             IndexKind::IvfSq8 => (format!("IVF{lists},SQ8"), SAMPLE_FOR_CODES.max(lists * SAMPLE_PER_LIST)),
             IndexKind::IvfPq | IndexKind::IvfPqRefine if rows >= FEW_FOR_PQ => {
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn few_vectors_get_what_suits_them() {
-        for kind in IndexKind::ALL.into_iter().filter(|kind| !matches!(kind, IndexKind::Factory | IndexKind::Hnsw)) {
+        for kind in IndexKind::ALL.into_iter().filter(|kind| !matches!(kind, IndexKind::Factory | IndexKind::Hnsw | IndexKind::Bm25)) {
             for rows in [0, 1, 2, 63] {
                 assert_eq!(plan(kind, 8, rows).factory, "Flat", "{kind} of {rows}");
             }

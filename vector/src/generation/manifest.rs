@@ -55,7 +55,7 @@ pub struct Manifest {
     pub files: Vec<IndexedFile>,
     /// The field id of the column with the vectors.
     pub field_id: i32,
-    /// Numbers per vector.
+    /// Numbers per vector; 0 for an index of words.
     pub dimension: u32,
     /// What was asked for.
     pub spec: IndexSpec,
@@ -63,7 +63,7 @@ pub struct Manifest {
     pub factory: String,
     /// What built it.
     pub library: Library,
-    /// Vectors in it.
+    /// Vectors or texts in it.
     pub vectors: u64,
     /// Rows that were left out because they have no vector.
     pub nulls: u64,
@@ -125,7 +125,7 @@ impl Manifest {
         let is_sane = indexed == Some(self.vectors)
             && self.vectors <= u64::from(u32::MAX)
             && self.files.iter().all(fits)
-            && (1..=MAX_DIMENSION).contains(&dimension);
+            && (1..=MAX_DIMENSION).contains(&dimension) == self.spec.kind.is_of_vectors();
         if is_sane { Ok(()) } else { Err("its counts do not fit together".to_owned()) }
     }
 }

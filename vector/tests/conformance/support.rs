@@ -66,7 +66,7 @@ pub fn factory(string: &str, metric: Metric) -> IndexSpec {
 
 /// The specs of all kinds, and of factory strings where the vectors are long and many enough for them.
 pub fn specs(metric: Metric, dimension: usize, rows: usize) -> Vec<IndexSpec> {
-    let kinds = IndexKind::ALL.into_iter().filter(|kind| *kind != IndexKind::Factory);
+    let kinds = IndexKind::ALL.into_iter().filter(|kind| kind.is_of_vectors() && *kind != IndexKind::Factory);
     let mut specs: Vec<_> = kinds.map(|kind| IndexSpec::new(kind, metric)).collect();
     if dimension == 8 && rows >= 50 {
         specs.extend(FACTORIES.map(|string| factory(string, metric)));
