@@ -3,8 +3,9 @@
 //! There are, for each change of a dataset (`append`, `delete`, `compact`, `expire`, ...), `before` its entry in the log and `after` it, and
 //! of a transaction over several datasets `between` two entries, `before` its outcome and `after` it: `delete.before`, `transaction.between`.
 //! Besides these there is `file.written` after each data file of a writer, `compact.written` when a compaction has written its files and
-//! `compact.checked` when it has read them back, `collect.removed` after each object that garbage collection removes, and `index.written` when the files of an index are uploaded and only
-//! the manifest that makes them a generation is not.
+//! `compact.checked` when it has read them back, `collect.removed` after each object that garbage collection removes. A build of an index
+//! passes `index.built` before its files are uploaded, `index.written` when they are and only the manifest that makes them a generation is
+//! not, and `index.listed` before the generation becomes the live one.
 
 use std::sync::{
     OnceLock,

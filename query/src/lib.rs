@@ -46,7 +46,8 @@ pub use plan::{Divisible, Parameter, Part, Pins, Plan, PlanKind, Source, UpdateC
 pub use registry::{Progress, QueryInfo, QueryState, QueryStream, SessionInfo};
 pub use scan::CacheUse;
 pub use search::{
-    CollectedIndexes, Consistency, CreatedIndex, NewIndexRequest, SearchAnswer, SearchOptions, SearchRequest, Searcher,
+    CollectedIndexes, Consistency, CreatedIndex, NewIndexRequest, RenewPolicy, SearchAnswer, SearchOptions,
+    SearchRequest, Searcher,
 };
 pub use session::{Compression, Delivery, Session, TableInfo, TableKind, TableSize, TempMode};
 pub use skein_catalog::{KeyKind, Rule, SavepointId, Transaction, TransactionId};

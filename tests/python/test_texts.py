@@ -166,6 +166,11 @@ def test_a_search_is_a_relation(skein: skein_flight.Connection, packages: str) -
     skein.execute("CREATE VIEW texts_games AS SELECT name, _rank FROM vector_search(texts, 'games to play', k => 5)")
     assert len(column(skein, "SELECT name FROM texts_games ORDER BY _rank")) == 5
     assert column(skein, "SELECT * FROM texts_games WHERE _rank = 6") == []
+    skein.execute("CREATE TABLE texts_found AS SELECT id, name, _rank FROM text_search(texts, 'library', k => 20)")
+    skein.execute("DELETE FROM texts_found WHERE id IN (SELECT id FROM text_search(texts, 'library', k => 5))")
+    assert column(skein, "SELECT _rank FROM texts_found ORDER BY _rank") == list(range(6, 21))
+    skein.execute("DROP VIEW texts_games")
+    skein.execute("DROP TABLE texts_found")
 
 
 def test_like_a_row_without_some_and_within_a_distance(skein: skein_flight.Connection, packages: str) -> None:
@@ -197,13 +202,24 @@ def test_parameters(adbc: adbc_driver_manager.dbapi.Connection, skein: skein_fli
         assert [row[0] for row in cursor.fetchall()] == [4]
 
 
+def test_searches_are_listed(flight: fl.FlightClient, skein: skein_flight.Connection, packages: str) -> None:
+    body = {"dataset": "texts", "texts": ["listed"], "k": 7, "columns": ["id"], "filter": "id >= 0"}
+    list(flight.do_action(fl.Action("vector.search", json.dumps(body).encode())))
+    listed = "SELECT state, rows FROM system.queries WHERE sql = 'search of public.texts, k 7, where id >= 0'"
+    assert skein.sql(listed).arrow().to_pylist() == [{"state": "finished", "rows": 7}]
+
+
 def test_the_action_takes_texts(flight: fl.FlightClient, skein: skein_flight.Connection, packages: str) -> None:
-    body = {"dataset": "texts", "texts": ["network tools", "games"], "k": 3, "columns": ["id"]}
+    body = {"dataset": "texts", "texts": ["network tools", "games"], "k": 3, "columns": ["id"], "row_ids": True}
     (answer,) = flight.do_action(fl.Action("vector.search", json.dumps(body).encode()))
     rows = json.loads(json.loads(answer.body.to_pybytes())["rows"])
     for query, text in enumerate(["network tools", "games"]):
         expected = column(skein, f"SELECT id FROM vector_search(texts, '{text}', k => 3)")
         assert [row["id"] for row in rows if row["query"] == query] == expected
+    assert len({row["row_id"] for row in rows}) == len({row["id"] for row in rows})
+    far = json.loads(json.dumps(body)) | {"max_distance": 0.01}
+    (answer,) = flight.do_action(fl.Action("vector.search", json.dumps(far).encode()))
+    assert json.loads(json.loads(answer.body.to_pybytes())["rows"]) == []
 
 
 def test_new_texts_are_found_at_once_and_gone_ones_never(skein: skein_flight.Connection, packages: str) -> None:

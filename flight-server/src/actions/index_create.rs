@@ -45,7 +45,8 @@ fn wanted(request: IndexCreateRequest) -> Result<NewIndexRequest, Status> {
     if !spec.kind.is_of_vectors() {
         let mut words = TextSpec::default();
         if !request.language.is_empty() {
-            words.language = request.language.parse().map_err(|error: skein_query::TextError| status::from_error(&error))?;
+            words.language =
+                request.language.parse().map_err(|error: skein_query::TextError| status::from_error(&error))?;
         }
         spec.words = Some(words);
     }

@@ -43,6 +43,7 @@ pub(super) async fn run(caller: &Caller, body: &[u8]) -> Result<Bodies, Status> 
         }
     };
     let answer = searcher.search(&queries, 0).await.map_err(|error| status::from_error(&error))?;
+    searcher.finish();
     let mut response = VectorSearchResponse {
         search_us: u64::try_from(answer.took.as_micros()).unwrap_or(u64::MAX),
         index: searcher.index().unwrap_or_default(),
@@ -83,6 +84,7 @@ pub(crate) fn request(asked: VectorSearchRequest) -> Result<SearchRequest, Statu
         max_distance: asked.max_distance,
         filter: Some(asked.filter).filter(|filter| !filter.trim().is_empty()),
         columns: Some(asked.columns).filter(|columns| !columns.is_empty()),
+        row_ids: asked.row_ids,
         metric,
         options,
     })

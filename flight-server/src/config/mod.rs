@@ -32,11 +32,11 @@ pub use load::{Loaded, Origin};
 pub use print::effective;
 pub use reference::reference;
 pub use section::{Key, Section};
-use skein_ai::ModelConfig;
 pub use sections::{
     AuthConfig, CatalogConfig, ClusterConfig, IngestConfig, MaintenanceConfig, QueryConfig, SearchConfig, ServerConfig,
     StorageConfig, TelemetryConfig, TlsConfig,
 };
+use skein_ai::ModelConfig;
 pub use skein_model::ByteSize;
 pub use skein_storage::BucketConfig;
 pub use sources::Sources;

@@ -74,6 +74,11 @@ section! {
         memory: ByteSize = ByteSize(4 << 30),
         /// Folder for copies of index files. Without it, a folder beside what queries spill.
         folder: Option<PathBuf> = None,
+        /// An index is built anew when so many of a hundred rows of its dataset are not in it, because they came since or a compaction moved them: such rows are
+        /// compared one by one. `"off"`: only `index.rebuild` does it.
+        rebuild_percent: Option<usize> = Some(20),
+        /// And when they are so many.
+        rebuild_rows: usize = 10_000,
         /// Threads that local models compute on, together. Without it, as many as there are processors.
         model_threads: Option<usize> = None,
     }

@@ -48,7 +48,10 @@ pub(super) async fn answer(
     let batches = stream::try_unfold((answers, Box::pin(batches)), |(mut answers, mut batches)| async move {
         match batches.try_next().await? {
             Some(batch) => Ok(Some((answers.rows(&batch).await?, (answers, batches)))),
-            None => Ok::<_, Status>(None),
+            None => {
+                answers.searcher.finish();
+                Ok::<_, Status>(None)
+            }
         }
     });
     let encoded = FlightDataEncoderBuilder::new()

@@ -7,7 +7,10 @@ use std::{
 };
 
 use skein_model::{Clock, SystemClock};
-use skein_query::distributed::{Cluster, Shares, Worker};
+use skein_query::{
+    RenewPolicy,
+    distributed::{Cluster, Shares, Worker},
+};
 use skein_storage::Buckets;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +20,7 @@ use tonic_health::server::HealthReporter;
 use super::{ServeError, State, connection, drain, http_port, reflection, state, upkeep};
 use crate::{
     cluster::{self, Heartbeat, VERSION, tidy},
-    config::{Config, Role},
+    config::{Config, Role, SearchConfig},
     layers,
     rpc::FlightRoutes,
     tls,
@@ -38,6 +41,8 @@ const MAX_HEADERS: u32 = 64 << 10;
 const TASK_STEP: Duration = Duration::from_millis(20);
 /// How often builds of indexes are looked for that no server does.
 const BUILDS: Duration = Duration::from_secs(10);
+/// In one round of so many, indexes that are out of date are looked for.
+const RENEWS_EVERY: u64 = 3;
 /// How often idle sessions are looked for, and users that another server created.
 const SWEEPS: Duration = Duration::from_secs(5);
 /// In one sweep of so many, tables that other servers have dropped are forgotten.
@@ -113,7 +118,7 @@ impl Running {
         let http_stop = CancellationToken::new();
         let sweeps = tokio::spawn(sweeps(Arc::clone(&state)));
         tokio::spawn(upkeep::run(Arc::clone(&state), config.maintenance.clone(), stop.clone()));
-        tokio::spawn(builds(Arc::clone(&state), stop.clone()));
+        tokio::spawn(builds(Arc::clone(&state), renewal(&config.search), stop.clone()));
         let tidy = worker.map(|(worker, _)| tokio::spawn(tidy(worker, Arc::clone(&state.tasks))));
         let http =
             http.map(|(listener, _)| tokio::spawn(http_port::serve(listener, Arc::clone(&state), http_stop.clone())));
@@ -210,9 +215,15 @@ fn worker(config: &Config, state: &State) -> Option<(Worker, Shares)> {
     (config.server.role == Role::Worker).then(|| state.engine.worker(members, VERSION))
 }
 
+/// Which indexes are built anew without being asked for.
+fn renewal(config: &SearchConfig) -> Option<RenewPolicy> {
+    let percent = config.rebuild_percent? as u64;
+    Some(RenewPolicy { percent, rows: config.rebuild_rows as u64 })
+}
+
 /// Takes up builds of indexes that wait, or whose server has gone.
-async fn builds(state: Arc<State>, stop: CancellationToken) {
-    loop {
+async fn builds(state: Arc<State>, renewal: Option<RenewPolicy>, stop: CancellationToken) {
+    for round in 1_u64.. {
         let pause = BUILDS.mul_f64(rand::random_range(0.75..1.25));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -220,6 +231,11 @@ async fn builds(state: Arc<State>, stop: CancellationToken) {
         }
         if let Err(error) = state.engine.take_up_builds().await {
             tracing::warn!(%error, "builds that wait cannot be looked for");
+        }
+        if let Some(policy) = renewal.filter(|_| round.is_multiple_of(RENEWS_EVERY))
+            && let Err(error) = state.engine.renew_indexes(policy).await
+        {
+            tracing::warn!(%error, "indexes that are out of date cannot be looked for");
         }
     }
 }

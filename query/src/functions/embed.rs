@@ -56,7 +56,8 @@ impl Hash for Embed {
 impl Embed {
     /// With these models.
     pub(super) fn function(models: Arc<Models>) -> ScalarUDF {
-        let description = "Returns the vector that a model makes of a text. Which models there are is listed in system.models.";
+        let description =
+            "Returns the vector that a model makes of a text. Which models there are is listed in system.models.";
         let documentation =
             Documentation::builder(DOC_SECTION_STRING, description, "embed(model, text [, purpose])")
                 .with_sql_example(

@@ -205,7 +205,8 @@ impl TableProvider for PositionedTable {
         let wanted = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let work = Work {
             state,
-            readers: Arc::new(self.table.readers(state, false)?),
+            // Of some rows only their pages are fetched, which the page index tells apart.
+            readers: Arc::new(self.table.readers(state, self.only.is_some())?),
             predicates: pruning::predicates(&all.schema, filters, state)?,
             columns: wanted.iter().copied().filter(|column| *column < width).collect(),
             schema: all.schema.clone(),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, ArrayRef, Float32Array, RecordBatch, UInt32Array},
+    array::{Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array},
     compute::take,
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
@@ -22,15 +22,17 @@ use super::{
     texts::embedded,
     vectors,
 };
-use crate::{Error, Result, Session, scan::SnapshotTable, session::Core};
+use crate::{Error, Result, Session, engine, registry::Run, scan::SnapshotTable, session::Core};
 
-/// A search that is planned: its dataset at one version, its index and its filter.
+/// A search that is planned: its dataset at one version, its index and its filter. It is listed in `system.queries` until it is dropped.
 pub struct Searcher {
     session: Arc<Session>,
     core: Arc<Core>,
+    run: Run,
     finder: Finder,
     reach: Reach,
     aim: Aim,
+    row_ids: bool,
     /// The columns that are returned.
     columns: Vec<usize>,
     schema: SchemaRef,
@@ -39,7 +41,7 @@ pub struct Searcher {
 /// The rows that were found for a batch of query vectors.
 #[derive(Debug)]
 pub struct SearchAnswer {
-    /// `query` (UInt32, from 0), `rank` (UInt32, from 1), `distance` (Float32), then the columns; by query, nearest first.
+    /// `query` (UInt32, from 0), `rank` (UInt32, from 1), `distance` (Float32), `row_id` (Utf8) if asked for, then the columns; by query, nearest first.
     pub rows: RecordBatch,
     /// How long the search took, without reading the columns.
     pub took: Duration,
@@ -52,10 +54,35 @@ impl Session {
     /// `NotFound` for a dataset, column or index that is not there; `InvalidInput` for a `k` that is out of bounds, a column that holds no vectors, a filter that is no
     /// condition over the dataset's columns, and an index that cannot answer the search.
     pub fn searcher(self: &Arc<Self>, request: SearchRequest) -> BoxFuture<'_, Result<Searcher>> {
-        self.plan_search(request).boxed()
+        self.begin_search(request).boxed()
     }
 
-    async fn plan_search(self: &Arc<Self>, request: SearchRequest) -> Result<Searcher> {
+    async fn begin_search(self: &Arc<Self>, request: SearchRequest) -> Result<Searcher> {
+        self.touch();
+        let shown = match &request.filter {
+            Some(filter) => format!("search of {}, k {}, where {filter}", request.table, request.k),
+            None => format!("search of {}, k {}", request.table, request.k),
+        };
+        let run = self.engine().registry().begin(self.id(), &self.principal().name, shown.into(), self.bounds());
+        let planned = tokio::select! {
+            biased;
+            error = run.stopped() => Err(error),
+            planned = self.plan_search(request, &run) => planned,
+        };
+        match planned {
+            Ok(planned) => {
+                let Planned { core, finder, reach, aim, row_ids, columns, schema } = planned;
+                let session = Arc::clone(self);
+                Ok(Searcher { session, core, run, finder, reach, aim, row_ids, columns, schema })
+            }
+            Err(error) => {
+                run.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn plan_search(&self, request: SearchRequest, run: &Run) -> Result<Planned> {
         if !(1..=MAX_K).contains(&request.k) {
             return Err(Error::Invalid(format!("k is {}; it must be between 1 and {MAX_K}", request.k)));
         }
@@ -66,26 +93,31 @@ impl Session {
             }
             Some(distance) => Reach::Within { distance, at_most: request.k },
         };
-        self.touch();
         let dataset = self.engine().searchable(&request.table).await?;
         let snapshot = dataset.snapshot(At::Latest).await?;
         let table = SnapshotTable::new(dataset, &snapshot, self.engine().snapshots())?;
         let core = self.core();
         let filters = request.filter.as_deref().map_or(Ok(Vec::new()), |text| filters(&core.state, &table, text))?;
         let columns = columns(&table, request.columns.as_deref())?;
-        let schema = answer_schema(&table, &columns);
-        let aim = Aim {
-            table,
-            column: request.column,
-            metric: request.metric,
-            filters,
-            options: request.options,
-        };
-        let reading = Reading { state: &core.state, context: context(&core) };
+        let row_ids = request.row_ids;
+        let schema = answer_schema(&table, row_ids, &columns);
+        let aim = Aim { table, column: request.column, metric: request.metric, filters, options: request.options };
+        let reading = Reading { state: &core.state, context: context(&core, run) };
         let finder = Finder::plan(aim.clone(), &reading).await?;
         drop(reading);
-        Ok(Searcher { session: Arc::clone(self), core, finder, reach, aim, columns, schema })
+        Ok(Planned { core, finder, reach, aim, row_ids, columns, schema })
     }
+}
+
+/// What [`Searcher`] is made of.
+struct Planned {
+    core: Arc<Core>,
+    finder: Finder,
+    reach: Reach,
+    aim: Aim,
+    row_ids: bool,
+    columns: Vec<usize>,
+    schema: SchemaRef,
 }
 
 impl Searcher {
@@ -125,9 +157,30 @@ impl Searcher {
         self.answer(queries, first).boxed()
     }
 
+    /// It was asked all that it will be. One that is dropped before counts as cancelled.
+    pub fn finish(&self) {
+        self.run.finished();
+    }
+
     async fn answer(&self, queries: &[f32], first: u32) -> Result<SearchAnswer> {
+        let answer = tokio::select! {
+            biased;
+            error = self.run.stopped() => Err(error),
+            answer = self.find(queries, first) => answer,
+        };
+        match &answer {
+            Ok(answer) => {
+                self.run.add(answer.rows.num_rows() as u64, answer.rows.get_array_memory_size() as u64);
+            }
+            Err(error) => self.run.failed(error),
+        }
+        answer
+    }
+
+    async fn find(&self, queries: &[f32], first: u32) -> Result<SearchAnswer> {
         let _slot = self.session.engine().slots().acquire(&self.session.principal().name).await?;
-        let reading = Reading { state: &self.core.state, context: context(&self.core) };
+        self.run.started();
+        let reading = Reading { state: &self.core.state, context: context(&self.core, &self.run) };
         let begun = Instant::now();
         let found = self.finder.find(queries, first, self.reach, &reading).await?;
         let took = begun.elapsed();
@@ -149,6 +202,10 @@ impl Searcher {
             Arc::new(UInt32Array::from(ranks)),
             Arc::new(Float32Array::from(distances)),
         ];
+        if self.row_ids {
+            let ids = found.iter().flatten().map(|(row, _)| Some(format!("{}:{}", row.file, row.row)));
+            arrays.push(Arc::new(ids.collect::<StringArray>()));
+        }
         if !self.columns.is_empty() {
             arrays.extend(self.fetch(found, reading).await?);
         }
@@ -169,9 +226,10 @@ impl Searcher {
 }
 
 /// What scans work with. Operators hold the functions they call; to copy the list of all would take longer than a search.
-fn context(core: &Core) -> Arc<TaskContext> {
+fn context(core: &Core, run: &Run) -> Arc<TaskContext> {
     let state = &core.state;
-    let (id, config, runtime) = (state.session_id().to_owned(), state.config().clone(), state.runtime_env().clone());
+    let runtime = engine::runtime_within(state.runtime_env(), run.memory());
+    let (id, config) = (state.session_id().to_owned(), state.config().clone());
     let (scalar, higher, aggregate, window) = Default::default();
     Arc::new(TaskContext::new(None, id, config, scalar, higher, aggregate, window, runtime))
 }
@@ -186,9 +244,10 @@ fn columns(table: &SnapshotTable, names: Option<&[String]>) -> Result<Vec<usize>
     }
 }
 
-fn answer_schema(table: &SnapshotTable, columns: &[usize]) -> SchemaRef {
+fn answer_schema(table: &SnapshotTable, row_ids: bool, columns: &[usize]) -> SchemaRef {
     let own = [("query", DataType::UInt32), ("rank", DataType::UInt32), ("distance", DataType::Float32)];
+    let own = own.into_iter().chain(row_ids.then_some(("row_id", DataType::Utf8)));
     let own = own.map(|(name, data_type)| Arc::new(Field::new(name, data_type, false)));
     let of_table = columns.iter().filter_map(|at| table.columns().fields().get(*at)).map(Arc::clone);
-    Arc::new(Schema::new(own.into_iter().chain(of_table).collect::<Vec<_>>()))
+    Arc::new(Schema::new(own.chain(of_table).collect::<Vec<_>>()))
 }

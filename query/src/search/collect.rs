@@ -100,3 +100,68 @@ async fn remove(bucket: &Bucket, index: IndexId, generation: GenerationId) -> sk
     let key = GenerationKey { dataset: DatasetId::generate(), index, generation };
     Generations::new(bucket.clone()).remove(key).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use skein_catalog::{Catalog, CatalogOptions};
+    use skein_model::{ManualClock, Principal, SessionId, TableName};
+    use skein_storage::Buckets;
+
+    use super::*;
+    use crate::{EngineConfig, Session, testing};
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    async fn session(bucket: &Bucket, clock: &ManualClock) -> Arc<Session> {
+        let options = CatalogOptions { clock: Arc::new(clock.clone()), ..CatalogOptions::default() };
+        let catalog = Catalog::open(Buckets::new(vec![bucket.clone()]).unwrap(), options).await.unwrap();
+        let engine = Engine::new(catalog, EngineConfig { target_partitions: 1, ..EngineConfig::default() }).unwrap();
+        engine.session(SessionId::generate(), Principal::anonymous())
+    }
+
+    async fn keys(bucket: &Bucket) -> Vec<String> {
+        bucket.list(INDEXES).await.unwrap().into_iter().map(|object| object.location.to_string()).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_nobody_needs_goes_when_it_is_old_and_nothing_else() {
+        let (bucket, clock) = (Bucket::in_memory("main"), ManualClock::new(Utc::now()));
+        let session = session(&bucket, &clock).await;
+        for table in ["kept", "gone"] {
+            testing::update(&session, &format!("create table {table} (id bigint, e float[2])")).await;
+            testing::update(
+                &session,
+                &format!("insert into {table} select i, [i, 1] from generate_series(1, 50) g(i)"),
+            )
+            .await;
+            testing::update(&session, &format!("create index {table}_e on {table} using flat (e)")).await;
+        }
+        let definitions = session.engine().indexes().definitions().clone();
+        let kept = definitions.get(&TableName::in_default_schema("kept_e").unwrap()).await.unwrap();
+        let gone = definitions.get(&TableName::in_default_schema("gone_e").unwrap()).await.unwrap();
+        // What a killed build leaves is a folder without a manifest.
+        let killed = format!("{INDEXES}{}/{}/index.faiss", kept.id, GenerationId::generate());
+        bucket.put_new(&killed, "half".into()).await.unwrap();
+        testing::update(&session, "drop table gone").await;
+        let before = keys(&bucket).await;
+
+        let engine = session.engine();
+        let young = engine.collect_indexes(HOUR, false).await.unwrap();
+        assert_eq!((young.removed.len(), keys(&bucket).await), (0, before.clone()), "all of it is too young");
+
+        clock.advance(TimeDelta::hours(2));
+        let shown = engine.collect_indexes(HOUR, true).await.unwrap();
+        assert_eq!((shown.removed.len(), keys(&bucket).await), (2, before), "{shown:?}");
+        let done = engine.collect_indexes(HOUR, false).await.unwrap();
+        assert_eq!((&done.removed, done.problems.len()), (&shown.removed, 0));
+        let left = keys(&bucket).await;
+        let live = format!("{INDEXES}{}/{}/", kept.id, kept.live.unwrap());
+        assert!(left.len() >= 3 && left.iter().all(|key| key.starts_with(&live)), "{left:?}");
+        assert!(definitions.get_opt(&gone.name).await.unwrap().is_none(), "its dataset is gone");
+        let found = testing::batches(&session, "select id from kept order by l2_distance(e, [7, 1]) limit 1").await;
+        assert_eq!(found[0].num_rows(), 1);
+        assert_eq!(engine.collect_indexes(HOUR, false).await.unwrap(), CollectedIndexes::default());
+    }
+}

@@ -149,9 +149,7 @@ impl Finder {
         let table = PositionedTable::new(self.table.clone());
         let table = match self.filters.as_slice() {
             [] => table,
-            filters => {
-                table.at(matching_rows(reading.state, &self.table, filters, Arc::clone(context)).await?.rows)
-            }
+            filters => table.at(matching_rows(reading.state, &self.table, filters, Arc::clone(context)).await?.rows),
         };
         let scan = table.scan(reading.state, Some(&table.with_places(&[self.column])), &[], None).await?;
         let mut batches = execute_stream(scan, Arc::clone(context))?;
@@ -159,7 +157,8 @@ impl Finder {
         while let Some(batch) = batches.try_next().await? {
             let (dimension, metric, queries) = (self.dimension, self.metric, queries.to_vec());
             let (index, places) = some_vectors(&table, &batch, dimension, metric)?;
-            let near = super::computed(move || reach.of(&index, &queries, &SearchParams::default(), Selection::All)).await?;
+            let near =
+                super::computed(move || reach.of(&index, &queries, &SearchParams::default(), Selection::All)).await?;
             for (query, best) in best.iter_mut().enumerate() {
                 let near = near
                     .of(query)
@@ -205,15 +204,15 @@ pub(super) async fn read(
     columns: &[usize],
     reading: &Reading<'_>,
 ) -> Result<(RecordBatch, HashMap<Row, u32>)> {
-        let table = PositionedTable::new(table.clone()).at(rows(some));
-        let projection = table.with_places(columns);
-        let scan = table.scan(reading.state, Some(&projection), &[], None).await?;
-        let schema = scan.schema();
-        let batches: Vec<RecordBatch> = execute_stream(scan, Arc::clone(&reading.context))?.try_collect().await?;
-        let fetched = concat_batches(&schema, &batches)?;
-        let at = places(&table, &fetched)?;
-        Ok((fetched, at))
-    }
+    let table = PositionedTable::new(table.clone()).at(rows(some));
+    let projection = table.with_places(columns);
+    let scan = table.scan(reading.state, Some(&projection), &[], None).await?;
+    let schema = scan.schema();
+    let batches: Vec<RecordBatch> = execute_stream(scan, Arc::clone(&reading.context))?.try_collect().await?;
+    let fetched = concat_batches(&schema, &batches)?;
+    let at = places(&table, &fetched)?;
+    Ok((fetched, at))
+}
 
 /// Where in a batch each row is, by its last two columns, which say so.
 pub(super) fn places(table: &PositionedTable, batch: &RecordBatch) -> DfResult<HashMap<Row, u32>> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
 use skein_catalog::{
-    Actor, At, Dataset, Entry,
+    Actor, At, Dataset, Entry, crash,
     jobs::{Job, JobEnd, JobState, NewJob, Standing},
 };
 use skein_model::{ErrorKind, GenerationId, JobId, Kind as _, TableName};
@@ -22,7 +22,7 @@ use super::{progress::Progress, vectors};
 use crate::{Engine, Error, Result};
 
 /// The kind of the jobs that build generations.
-const BUILD: &str = "index.build";
+pub(super) const BUILD: &str = "index.build";
 /// How often a build tells how far it is.
 const REPORT: Duration = Duration::from_secs(2);
 /// How long after its last word a build's server counts as gone.
@@ -122,10 +122,7 @@ impl Engine {
         let created = self.indexes().definitions().create(new, actor).await;
         let definition = match created {
             Ok(definition) => definition,
-            Err(error)
-                if request.if_not_exists
-                    && error.kind() == ErrorKind::AlreadyExists =>
-            {
+            Err(error) if request.if_not_exists && error.kind() == ErrorKind::AlreadyExists => {
                 return Ok(CreatedIndex { created: false, name, job: None });
             }
             Err(error) => return Err(error.into()),
@@ -339,6 +336,7 @@ impl Engine {
             created_at: self.catalog().options().clock.now(),
         };
         let mut definition = definitions.add_generation(&definition, entry).await?;
+        crash::point("index", "listed");
         if !arguments.keep_live || definition.live.is_none() {
             let mut actor = Actor::new(job.principal.clone());
             actor.reason = Some(format!("job {}", job.id));

@@ -60,7 +60,12 @@ impl Known {
     }
 
     /// Leaves only rows for which all filters hold.
-    pub(super) async fn filter(&mut self, table: &SnapshotTable, filters: &[Expr], reading: &Reading<'_>) -> Result<()> {
+    pub(super) async fn filter(
+        &mut self,
+        table: &SnapshotTable,
+        filters: &[Expr],
+        reading: &Reading<'_>,
+    ) -> Result<()> {
         if !filters.is_empty() {
             self.allowed = Some(filter::allowed(table, filters, &self.loaded, &self.standing, reading).await?);
         }
@@ -81,7 +86,12 @@ impl Known {
     }
 
     /// The nearest rows, where computing holds nobody up.
-    pub(super) async fn nearest(&self, queries: &[f32], reach: Reach, options: &SearchOptions) -> Result<Vec<Vec<Found>>> {
+    pub(super) async fn nearest(
+        &self,
+        queries: &[f32],
+        reach: Reach,
+        options: &SearchOptions,
+    ) -> Result<Vec<Vec<Found>>> {
         let with_tail = self.consistency != Consistency::Generation;
         let params = options.params();
         // A walk over a graph is shorter than the way to another thread and back.
@@ -91,8 +101,7 @@ impl Known {
         }
         let (loaded, standing) = (Arc::clone(&self.loaded), Arc::clone(&self.standing));
         let (allowed, queries) = (self.allowed.clone(), queries.to_vec());
-        let work =
-            move || nearest::nearest(&loaded, &standing, allowed.as_ref(), with_tail, &queries, reach, &params);
+        let work = move || nearest::nearest(&loaded, &standing, allowed.as_ref(), with_tail, &queries, reach, &params);
         super::computed(work).await
     }
 

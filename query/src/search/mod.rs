@@ -21,6 +21,7 @@ mod nearest;
 mod options;
 mod progress;
 mod ranking;
+mod renew;
 mod request;
 mod standing;
 mod texts;
@@ -35,6 +36,7 @@ pub(crate) use jobs::Builds;
 pub use jobs::{CreatedIndex, NewIndexRequest};
 pub(crate) use narrow::narrow;
 pub use options::{Consistency, SearchOptions};
+pub use renew::RenewPolicy;
 pub use request::SearchRequest;
 pub(crate) use vectors::dimension;
 

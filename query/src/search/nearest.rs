@@ -88,8 +88,9 @@ pub(crate) fn nearest(
     let row_of_known = |(position, distance): (u32, f32)| Some((loaded.row(position)?, distance));
     let row_of_tail =
         |(position, distance): (u32, f32)| Some((*standing.tail.rows.get(usize::try_from(position).ok()?)?, distance));
-    let merged = (0..known.queries())
-        .map(|query| merge(known.of(query).filter_map(row_of_known), tail.of(query).filter_map(row_of_tail), reach.rows()));
+    let merged = (0..known.queries()).map(|query| {
+        merge(known.of(query).filter_map(row_of_known), tail.of(query).filter_map(row_of_tail), reach.rows())
+    });
     Ok(merged.collect())
 }
 

@@ -23,6 +23,8 @@ pub struct SearchRequest {
     pub filter: Option<String>,
     /// The columns to return beside `query`, `rank` and `distance`; `None`: those that hold no vectors.
     pub columns: Option<Vec<String>>,
+    /// Whether `row_id` is returned as well: a name of the row that stays until a compaction moves it.
+    pub row_ids: bool,
     /// How distances are measured; `None`: as the column's index does, or by L2 without one.
     pub metric: Option<Metric>,
     /// How hard to look; the index by name; which rows have to be known.

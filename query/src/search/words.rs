@@ -17,7 +17,6 @@ use crate::{Error, Result, scan::SnapshotTable};
 
 /// A search for words in one snapshot of a dataset, which is planned and answers any number of queries.
 pub(super) struct WordFinder {
-    pub(super) table: SnapshotTable,
     loaded: Arc<Loaded>,
     standing: Arc<Standing>,
     allowed: Option<Allowed>,
@@ -51,8 +50,7 @@ impl WordFinder {
             None => indexes.only_of_words(&table, name.as_ref()).await?.ok_or_else(|| missing("any column"))?,
         };
         let field = table.field_id(column).ok_or_else(|| missing("this column"))?;
-        let wanted =
-            Wanted { dataset: table.dataset().id(), field, metric: None, name: name.as_ref(), words: true };
+        let wanted = Wanted { dataset: table.dataset().id(), field, metric: None, name: name.as_ref(), words: true };
         let named = || missing(&format!("column '{}'", table.columns().field(column).name()));
         let index = indexes.choose(wanted).await?.ok_or_else(named)?;
         let loaded = indexes.load(&index).await?.ok_or_else(named)?;
@@ -63,7 +61,7 @@ impl WordFinder {
             filters => Some(filter::allowed(&table, filters, &loaded, &standing, reading).await?),
         };
         let with_tail = consistency != Consistency::Generation;
-        Ok(Self { table, loaded, standing, allowed, with_tail })
+        Ok(Self { loaded, standing, allowed, with_tail })
     }
 
     /// The up to `k` rows that match best, the best first, each with its score.

@@ -16,7 +16,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ingest", &["catalog", "storage", "model"]),
     ("query", &["catalog", "vector", "text", "ai", "storage", "model"]),
     ("flight-sql", &["query", "proto", "model"]),
-    ("flight-server", &["flight-sql", "query", "ingest", "vector", "ai", "catalog", "storage", "proto", "model", "client"]),
+    (
+        "flight-server",
+        &["flight-sql", "query", "ingest", "vector", "ai", "catalog", "storage", "proto", "model", "client"],
+    ),
     ("client", &["proto"]),
     (
         "tests",

@@ -36,7 +36,7 @@ async fn text(client: &Client, sql: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_whose_server_died_is_done_by_the_next() {
-    for point in ["index.built", "index.written"] {
+    for point in ["index.built", "index.written", "index.listed"] {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let (mut server, client) = serve(&data, point).await;

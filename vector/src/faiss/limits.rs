@@ -48,9 +48,9 @@ pub fn validate(spec: &IndexSpec, dimension: usize) -> Result<()> {
         (Some(string), kind) => Err(Error::Invalid(format!(
             "factory is '{string}', which is for the kind factory only; this one is {kind}"
         ))),
-        (None, kind) if !kind.is_of_vectors() => {
-            Err(Error::Invalid(format!("an index of kind {kind} is one of words, not of vectors; its column holds text")))
-        }
+        (None, kind) if !kind.is_of_vectors() => Err(Error::Invalid(format!(
+            "an index of kind {kind} is one of words, not of vectors; its column holds text"
+        ))),
         (None, _) => Ok(()),
     }
 }

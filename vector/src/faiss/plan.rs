@@ -114,7 +114,10 @@ mod tests {
 
     #[test]
     fn few_vectors_get_what_suits_them() {
-        for kind in IndexKind::ALL.into_iter().filter(|kind| !matches!(kind, IndexKind::Factory | IndexKind::Hnsw | IndexKind::Bm25)) {
+        for kind in IndexKind::ALL
+            .into_iter()
+            .filter(|kind| !matches!(kind, IndexKind::Factory | IndexKind::Hnsw | IndexKind::Bm25))
+        {
             for rows in [0, 1, 2, 63] {
                 assert_eq!(plan(kind, 8, rows).factory, "Flat", "{kind} of {rows}");
             }

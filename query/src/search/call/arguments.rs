@@ -79,7 +79,10 @@ async fn computed(function: Function, name: &str, value: &Expr, reading: &Readin
         return Ok(value.clone());
     }
     if let Expr::Placeholder(parameter) = value {
-        return Err(Error::Invalid(format!("{name} of {function} is the parameter {}, which has no value", parameter.id)));
+        return Err(Error::Invalid(format!(
+            "{name} of {function} is the parameter {}, which has no value",
+            parameter.id
+        )));
     }
     let plan = LogicalPlanBuilder::empty(true).project([value.clone().alias(name)])?.build()?;
     let plan = reading.state.optimize(&plan)?;

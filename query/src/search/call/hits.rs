@@ -16,9 +16,8 @@ use datafusion::{
     logical_expr::{Expr, TableType},
     physical_expr::EquivalenceProperties,
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, execute_stream,
         execution_plan::{Boundedness, EmissionType},
-        execute_stream,
         stream::RecordBatchStreamAdapter,
     },
 };

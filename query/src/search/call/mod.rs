@@ -54,9 +54,19 @@ impl Function {
         let own: &[&str] = match self {
             Self::Vector => &["query", "metric", "max_distance", "group_by"],
             Self::Text => &["query", "match", "fuzzy", "group_by"],
-            Self::Hybrid => {
-                &["query", "vector", "text_column", "text_index", "match", "fuzzy", "fusion", "weight", "rrf_k", "candidates", "group_by"]
-            }
+            Self::Hybrid => &[
+                "query",
+                "vector",
+                "text_column",
+                "text_index",
+                "match",
+                "fuzzy",
+                "fusion",
+                "weight",
+                "rrf_k",
+                "candidates",
+                "group_by",
+            ],
         };
         let vectors: &[&str] = if self == Self::Text { &[] } else { &VECTORS };
         COMMON.iter().chain(vectors).chain(own).copied().collect()

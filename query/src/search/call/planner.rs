@@ -57,7 +57,8 @@ impl SearchPlanner {
         args: &[FunctionArg],
         context: &mut dyn RelationPlannerContext,
     ) -> DfResult<LogicalPlan> {
-        let usage = || Error::Invalid(format!("{function} takes a dataset first, such as {function}(docs, $1, k => 10)"));
+        let usage =
+            || Error::Invalid(format!("{function} takes a dataset first, such as {function}(docs, $1, k => 10)"));
         let first = args.first().ok_or_else(usage)?;
         let reference = sql::searched_table(first, self.normalise).ok_or_else(usage)?;
         let source = context.context_provider().get_table_source(reference.clone())?;

@@ -107,9 +107,23 @@ async fn answer(call: &SearchCall, reading: &Reading<'_>) -> Result<HitsTable> {
 
 /// A search that is planned.
 pub(super) enum Search {
-    Vector { finder: Box<Finder>, query: Vec<f32>, max_distance: Option<f32> },
-    Text { finder: Box<WordFinder>, query: TextQuery },
-    Hybrid { near: Box<Finder>, vector: Vec<f32>, words: Box<WordFinder>, query: TextQuery, fusion: Fusion, candidates: Option<usize> },
+    Vector {
+        finder: Box<Finder>,
+        query: Vec<f32>,
+        max_distance: Option<f32>,
+    },
+    Text {
+        finder: Box<WordFinder>,
+        query: TextQuery,
+    },
+    Hybrid {
+        near: Box<Finder>,
+        vector: Vec<f32>,
+        words: Box<WordFinder>,
+        query: TextQuery,
+        fusion: Fusion,
+        candidates: Option<usize>,
+    },
 }
 
 impl Search {
@@ -175,10 +189,8 @@ impl Search {
             Self::Hybrid { near, vector, words, query, fusion, candidates } => {
                 let each = candidates.unwrap_or(LEAST_CANDIDATES).max(k.saturating_mul(CANDIDATES)).min(MAX_K);
                 let each = candidates.map_or(each, |candidates| candidates.max(k));
-                let (near, matching) = tokio::try_join!(
-                    nearest(near, vector, Reach::Nearest(each), reading),
-                    words.find(query, each)
-                )?;
+                let (near, matching) =
+                    tokio::try_join!(nearest(near, vector, Reach::Nearest(each), reading), words.find(query, each))?;
                 Ok(fusion::fused(&near, &matching, *fusion, k))
             }
         }
