@@ -22,6 +22,8 @@ use crate::{actions, server::State, status};
 
 /// Query vectors that are searched for at a time: enough to keep all cores busy, few enough that the first answers come soon.
 const AT_ONCE: usize = 256;
+/// Pieces that are searched for at a time.
+const AHEAD: usize = 2;
 
 /// Answers a stream of query vectors.
 pub(super) async fn answer(
@@ -43,13 +45,30 @@ pub(super) async fn answer(
     let searcher = Arc::new(searcher.map_err(|error| status::from_error(&error))?);
     let schema = incoming.schema().await?;
     let column = vector_column(&schema, searcher.dimension())?;
-    let answers = Exchange { searcher: Arc::clone(&searcher), column, next: 0, session: caller };
+    let exchange = Arc::new(Exchange { searcher: Arc::clone(&searcher), column, session: caller });
     let batches = incoming.batches().map_ok(pieces).try_flatten();
-    let batches = stream::try_unfold((answers, Box::pin(batches)), |(mut answers, mut batches)| async move {
-        match batches.try_next().await? {
-            Some(batch) => Ok(Some((answers.rows(&batch).await?, (answers, batches)))),
+    let numbered = stream::try_unfold((0_u32, Box::pin(batches)), |(first, mut batches)| async move {
+        let Some(batch) = batches.try_next().await? else { return Ok(None) };
+        let next = u32::try_from(batch.num_rows()).ok().and_then(|count| first.checked_add(count));
+        let next = next.ok_or_else(|| wrong("more than 4,294,967,295 query vectors; begin a new stream"))?;
+        Ok::<_, Status>(Some(((first, batch), (next, batches))))
+    });
+    // While some answers are on their way, the next ones are computed.
+    let answers = numbered
+        .map(move |piece| {
+            let exchange = Arc::clone(&exchange);
+            async move {
+                let (first, batch) = piece?;
+                exchange.rows(first, &batch).await
+            }
+        })
+        .buffered(AHEAD);
+    let done = Arc::clone(&searcher);
+    let batches = stream::try_unfold((done, Box::pin(answers)), |(done, mut answers)| async move {
+        match answers.try_next().await? {
+            Some(rows) => Ok(Some((rows, (done, answers)))),
             None => {
-                answers.searcher.finish();
+                done.finish();
                 Ok::<_, Status>(None)
             }
         }
@@ -63,19 +82,16 @@ pub(super) async fn answer(
 struct Exchange {
     searcher: Arc<Searcher>,
     column: usize,
-    /// The number of the next query vector.
-    next: u32,
     /// It stays open as long as its stream.
     session: Caller,
 }
 
 impl Exchange {
-    async fn rows(&mut self, batch: &RecordBatch) -> Result<RecordBatch, Status> {
+    /// The answers to the query vectors of a batch, of which the first has the number `first`.
+    async fn rows(&self, first: u32, batch: &RecordBatch) -> Result<RecordBatch, Status> {
         let _in_use = &self.session;
-        let queries = vectors(batch.column(self.column), self.searcher.dimension(), self.next)?;
-        let answer = self.searcher.search(&queries, self.next).await.map_err(|error| status::from_error(&error))?;
-        let count = u32::try_from(batch.num_rows()).ok().and_then(|count| self.next.checked_add(count));
-        self.next = count.ok_or_else(|| wrong("more than 4,294,967,295 query vectors; begin a new stream"))?;
+        let queries = vectors(batch.column(self.column), self.searcher.dimension(), first)?;
+        let answer = self.searcher.search(&queries, first).await.map_err(|error| status::from_error(&error))?;
         Ok(answer.rows)
     }
 }

@@ -13,6 +13,7 @@ mod remote;
 mod rows;
 mod statistics;
 mod table;
+mod take;
 
 pub(crate) use evolution::{Evolution, Evolved};
 pub(crate) use files::SnapshotCache;

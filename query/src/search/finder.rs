@@ -1,6 +1,9 @@
 //! The nearest rows of a dataset for query vectors: by an index, or by comparing all.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use arrow::{
     array::{AsArray, RecordBatch},
@@ -204,6 +207,9 @@ pub(super) async fn read(
     columns: &[usize],
     reading: &Reading<'_>,
 ) -> Result<(RecordBatch, HashMap<Row, u32>)> {
+    if let Some(found) = hot(table, some, columns)? {
+        return Ok(found);
+    }
     let table = PositionedTable::new(table.clone()).at(rows(some));
     let projection = table.with_places(columns);
     let scan = table.scan(reading.state, Some(&projection), &[], None).await?;
@@ -212,6 +218,22 @@ pub(super) async fn read(
     let fetched = concat_batches(&schema, &batches)?;
     let at = places(&table, &fetched)?;
     Ok((fetched, at))
+}
+
+/// As [`read`], of what is in memory.
+fn hot(table: &SnapshotTable, some: &[Found], columns: &[usize]) -> Result<Option<(RecordBatch, HashMap<Row, u32>)>> {
+    let mut at: HashMap<Row, u32> = HashMap::with_capacity(some.len());
+    let mut rows = Vec::with_capacity(some.len());
+    for (row, _) in some {
+        let next = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        if let Entry::Vacant(vacant) = at.entry(*row) {
+            vacant.insert(next);
+            rows.push((row.file, row.row));
+        }
+    }
+    let Some(taken) = table.hot_rows(&rows, columns)? else { return Ok(None) };
+    let schema = Arc::new(table.columns().project(columns)?);
+    Ok(Some((RecordBatch::try_new(schema, taken)?, at)))
 }
 
 /// Where in a batch each row is, by its last two columns, which say so.

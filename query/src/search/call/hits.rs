@@ -75,7 +75,9 @@ impl TableProvider for HitsTable {
             Some(limit) if limit < self.hits.len() => Arc::from(&self.hits[..limit]),
             _ => Arc::clone(&self.hits),
         };
-        let rows = if of_table.is_empty() {
+        let places: Vec<_> = hits.iter().map(|hit| (hit.row.file, hit.row.row)).collect();
+        let taken = if of_table.is_empty() { Some(Vec::new()) } else { self.table.hot_rows(&places, &of_table)? };
+        let rows = if taken.is_some() {
             None
         } else {
             let mut named = Rows::new();
@@ -94,7 +96,9 @@ impl TableProvider for HitsTable {
             Boundedness::Bounded,
         );
         let note = Arc::clone(&self.note);
-        Ok(Arc::new(HitsExec { rows, hits, wanted, width, schema, note, properties: Arc::new(properties) }))
+        let properties = Arc::new(properties);
+        let taken = taken.unwrap_or_default().into();
+        Ok(Arc::new(HitsExec { rows, taken, hits, wanted, width, schema, note, properties }))
     }
 
     fn statistics(&self) -> Option<Statistics> {
@@ -107,8 +111,10 @@ impl TableProvider for HitsTable {
 /// Reads the rows that were found, and puts them in order.
 #[derive(Debug)]
 struct HitsExec {
-    /// The columns of the table, with the places of the rows; `None` when none is wanted.
+    /// The columns of the table, with the places of the rows; `None` when none is wanted, or they are in `taken`.
     rows: Option<(Arc<dyn ExecutionPlan>, Arc<PositionedTable>)>,
+    /// The columns of the table that are wanted, in the order of the hits.
+    taken: Arc<[ArrayRef]>,
     hits: Arc<[Hit]>,
     /// Columns by their place in the whole schema, whose first `width` are the table's.
     wanted: Vec<usize>,
@@ -144,7 +150,8 @@ impl ExecutionPlan for HitsExec {
         };
         let (hits, wanted, schema) = (Arc::clone(&self.hits), self.wanted.clone(), Arc::clone(&self.schema));
         let (note, properties) = (Arc::clone(&self.note), Arc::clone(&self.properties));
-        Ok(Arc::new(Self { rows, hits, wanted, width: self.width, schema, note, properties }))
+        let taken = Arc::clone(&self.taken);
+        Ok(Arc::new(Self { rows, taken, hits, wanted, width: self.width, schema, note, properties }))
     }
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
@@ -153,6 +160,7 @@ impl ExecutionPlan for HitsExec {
             None => None,
         };
         let answer = Answer {
+            taken: Arc::clone(&self.taken),
             hits: Arc::clone(&self.hits),
             wanted: self.wanted.clone(),
             width: self.width,
@@ -173,6 +181,7 @@ impl ExecutionPlan for HitsExec {
 }
 
 struct Answer {
+    taken: Arc<[ArrayRef]>,
     hits: Arc<[Hit]>,
     wanted: Vec<usize>,
     width: usize,
@@ -182,14 +191,19 @@ struct Answer {
 impl Answer {
     fn batch(&self, read: Option<(RecordBatch, Arc<PositionedTable>)>) -> DfResult<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.wanted.len());
-        let (mut of_table, order) = match &read {
-            Some((rows, table)) => (rows.columns().iter(), self.order(rows, table)?),
-            None => ([].iter(), UInt32Array::from(Vec::<u32>::new())),
+        let of_table: Arc<[ArrayRef]> = match &read {
+            Some((rows, table)) => {
+                let order = self.order(rows, table)?;
+                let columns = rows.columns().iter().take(rows.num_columns().saturating_sub(2));
+                columns.map(|column| take(column, &order, None)).collect::<Result<Vec<_>, _>>()?.into()
+            }
+            None => Arc::clone(&self.taken),
         };
+        let mut of_table = of_table.iter();
         let missing = || DataFusionError::Internal("a column of the rows that were found was not read".to_owned());
         for column in &self.wanted {
             columns.push(match column.checked_sub(self.width) {
-                None => take(of_table.next().ok_or_else(missing)?, &order, None)?,
+                None => Arc::clone(of_table.next().ok_or_else(missing)?),
                 Some(0) => {
                     let count = u32::try_from(self.hits.len()).map_err(|_| missing())?;
                     Arc::new(UInt32Array::from_iter_values(1..=count))
