@@ -107,6 +107,8 @@ impl Session {
         searcher.known = searcher.find_index().await?;
         if let Some(known) = &searcher.known {
             searcher.metric = known.loaded.index.metric();
+            let (defaults, k) = (known.defaults, searcher.request.k);
+            searcher.request.options = searcher.request.options.or(defaults, k);
         }
         Ok(searcher)
     }
@@ -223,7 +225,7 @@ impl Searcher {
                 Some(filter::allowed(&self.table, filters, &loaded, &standing, &self.core.state, context).await?)
             }
         };
-        Ok(Some(Known { loaded, standing, allowed, consistency }))
+        Ok(Some(Known { loaded, standing, allowed, consistency, defaults: index.search_defaults() }))
     }
 
     /// Compares with every vector that the filter leaves.
@@ -358,7 +360,7 @@ fn some_vectors(
     Ok((index, rows))
 }
 
-fn vector_column(table: &SnapshotTable, name: Option<&str>) -> Result<usize> {
+pub(super) fn vector_column(table: &SnapshotTable, name: Option<&str>) -> Result<usize> {
     let schema = table.columns();
     let dataset = table.dataset().name();
     let holds_vectors = |field: &Field| vectors::dimension(field.data_type()).is_some();

@@ -16,6 +16,7 @@ use datafusion::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use skein_model::TableName;
+use skein_vector::{IndexKind, SearchDefaults};
 
 use super::{
     Loaded, SearchOptions, filter,
@@ -76,6 +77,7 @@ async fn candidates(
     let wanted = Wanted { dataset, field, metric, name: name.as_ref() };
     let Some(indexes) = table.indexes() else { return Ok(None) };
     let Some(index) = indexes.choose(wanted).await? else { return Ok(None) };
+    let options = options.or(index.search_defaults(), ranking.k);
     let loaded = match indexes.load(&index).await {
         Ok(Some(loaded)) if loaded.index.dimension() == dimension => loaded,
         Ok(_) => return Ok(None),
@@ -98,7 +100,7 @@ async fn candidates(
     if allowed.as_ref().is_some_and(|allowed| allowed.len() < ranking.k as u64) {
         return Ok(None);
     }
-    let known = Known { loaded, standing, allowed, consistency };
+    let known = Known { loaded, standing, allowed, consistency, defaults: index.search_defaults() };
     // Among rows of the same distance the statement has an order of its own: some beyond the last one may be its.
     let wanted = if ranking.breaks_ties { ranking.k.saturating_mul(2) } else { ranking.k };
     let named = known.named(wanted, &options);
@@ -139,26 +141,33 @@ pub(super) fn rows(found: &[Found]) -> Rows {
     rows
 }
 
+/// How many rows an index is to name for `k`: one of compressed vectors knows only about where they are.
+pub(super) fn named(kind: IndexKind, k: usize, options: &SearchOptions) -> usize {
+    use skein_vector::IndexKind::{Factory, Flat, Hnsw, HnswSq8, IvfFlat, IvfPq, IvfPqRefine, IvfSq8};
+    let factor = match kind {
+        Flat | Hnsw | IvfFlat | IvfPqRefine => return k,
+        HnswSq8 | IvfSq8 => 2,
+        Factory => 4,
+        IvfPq => 8,
+    };
+    let factor = if options.refine > 0 { usize::try_from(options.refine).unwrap_or(factor) } else { factor };
+    k.saturating_mul(factor)
+}
+
 /// What a search goes through.
 pub(super) struct Known {
     pub(super) loaded: Arc<Loaded>,
     pub(super) standing: Arc<Standing>,
     pub(super) allowed: Option<Allowed>,
     pub(super) consistency: Consistency,
+    /// How hard its searches look when they do not say it.
+    pub(super) defaults: SearchDefaults,
 }
 
 impl Known {
-    /// How many rows the index is to name for `k`: one of compressed vectors knows only about where they are.
+    /// How many rows the index is to name for `k`.
     pub(super) fn named(&self, k: usize, options: &SearchOptions) -> usize {
-        use skein_vector::IndexKind::{Factory, Flat, Hnsw, HnswSq8, IvfFlat, IvfPq, IvfPqRefine, IvfSq8};
-        let factor = match self.loaded.kind() {
-            Flat | Hnsw | IvfFlat | IvfPqRefine => return k,
-            HnswSq8 | IvfSq8 => 2,
-            Factory => 4,
-            IvfPq => 8,
-        };
-        let factor = if options.refine > 0 { usize::try_from(options.refine).unwrap_or(factor) } else { factor };
-        k.saturating_mul(factor)
+        named(self.loaded.kind(), k, options)
     }
 
     /// The nearest rows, where computing holds nobody up.

@@ -15,6 +15,7 @@ pub(super) enum Phase {
     Sampling,
     Training,
     Building,
+    Comparing,
     Measuring,
     Storing,
 }
@@ -26,6 +27,7 @@ impl Phase {
             Self::Sampling => "sampling",
             Self::Training => "training",
             Self::Building => "building",
+            Self::Comparing => "comparing",
             Self::Measuring => "measuring",
             Self::Storing => "storing",
         }
@@ -76,7 +78,22 @@ impl Progress {
 
     /// What else ends with the work.
     pub(super) fn stops(&self, stopper: Stopper) {
+        if self.stop.load(Ordering::Relaxed) {
+            stopper.stop();
+        }
         *self.stopper.lock() = Some(stopper);
+    }
+
+    /// Ends what [`Progress::stops`] was told of last, and not the work.
+    pub(super) fn interrupt(&self) {
+        if let Some(stopper) = &*self.stopper.lock() {
+            stopper.stop();
+        }
+    }
+
+    /// Whether the work is to end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     pub(super) fn so_far(&self) -> JobProgress {

@@ -7,6 +7,7 @@ mod columns;
 mod compactions;
 mod constraints;
 mod datasets;
+mod evaluations;
 mod files;
 mod generations;
 mod indexes;
@@ -16,6 +17,7 @@ mod sessions;
 mod snapshots;
 mod table;
 mod tokens;
+mod trials;
 mod users;
 mod workers;
 
@@ -29,7 +31,7 @@ use self::table::{Source, SystemTable};
 use crate::{Error, Result, Session, suggest};
 
 /// The names of all tables.
-pub(crate) const TABLES: [&str; 17] = [
+pub(crate) const TABLES: [&str; 19] = [
     "bucket_errors",
     "buckets",
     "cache",
@@ -37,6 +39,7 @@ pub(crate) const TABLES: [&str; 17] = [
     "compactions",
     "constraints",
     "datasets",
+    "evaluations",
     "files",
     "generations",
     "indexes",
@@ -45,6 +48,7 @@ pub(crate) const TABLES: [&str; 17] = [
     "sessions",
     "snapshots",
     "tokens",
+    "trials",
     "users",
     "workers",
 ];
@@ -59,6 +63,7 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "compactions" => compactions::SOURCE,
         "constraints" => constraints::SOURCE,
         "datasets" => datasets::SOURCE,
+        "evaluations" => evaluations::SOURCE,
         "files" => files::SOURCE,
         "generations" => generations::SOURCE,
         "indexes" => indexes::SOURCE,
@@ -67,6 +72,7 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "sessions" => sessions::SOURCE,
         "snapshots" => snapshots::SOURCE,
         "tokens" => tokens::SOURCE,
+        "trials" => trials::SOURCE,
         "users" => users::SOURCE,
         "workers" => workers::SOURCE,
         _ => {
