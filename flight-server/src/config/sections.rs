@@ -74,6 +74,9 @@ section! {
         memory: ByteSize = ByteSize(4 << 30),
         /// Folder for copies of index files. Without it, a folder beside what queries spill.
         folder: Option<PathBuf> = None,
+        /// How often the recall of the indexes in memory is measured with 20 of their own vectors, for the metric `skein_index_recall`. It reads the column of vectors twice; columns of more than
+        /// 4 GiB are left out. `"off"`: never.
+        recall_interval: Option<Duration> = Some(Duration::from_secs(30 * MINUTE)),
     }
 }
 
