@@ -11,7 +11,7 @@ const FILES: [&str; 4] = [
 /// Messages that carry a secret: their `Debug` is written by hand.
 const SECRET: [&str; 3] = ["UserCreateRequest", "UserSetPasswordRequest", "TokenCreateResponse"];
 /// Messages that appear as JSON: those of the actions and of ingest.
-const JSON: [&str; 52] = [
+const JSON: [&str; 61] = [
     "DatasetDropRequest",
     "DatasetDropResponse",
     "DatasetResyncRequest",
@@ -64,6 +64,15 @@ const JSON: [&str; 52] = [
     "VectorSearchResponse",
     "Vector",
     "ExchangeCommand",
+    "EvaluationCreateRequest",
+    "EvaluationCreateResponse",
+    "EvaluationDropRequest",
+    "EvaluationDropResponse",
+    "TrialRunRequest",
+    "TrialRunResponse",
+    "TuneCandidate",
+    "IndexAutotuneRequest",
+    "IndexAutotuneResponse",
 ];
 
 fn main() -> Result<()> {

@@ -77,6 +77,14 @@ ulid_id!(
     /// One run of long work, such as the build of an index.
     JobId
 );
+ulid_id!(
+    /// A set of query vectors whose nearest rows are known.
+    EvaluationId
+);
+ulid_id!(
+    /// One measurement of a vector index.
+    TrialId
+);
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ mod units;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{ErrorKind, Kind};
-pub use ids::{DatasetId, FileId, GenerationId, IndexId, JobId, QueryId, SessionId, Version};
+pub use ids::{DatasetId, EvaluationId, FileId, GenerationId, IndexId, JobId, QueryId, SessionId, TrialId, Version};
 pub use limits::{Limits, MAX_COLUMN_NAME_BYTES, MAX_USER_NAME_BYTES};
 pub use name::{DEFAULT_CATALOG, DEFAULT_SCHEMA, NameError, SYSTEM_SCHEMA, TableName};
 pub use principal::{AuthMethod, Principal};

@@ -121,6 +121,18 @@ actions! {
     IndexRollback, "index.rollback", IndexRollbackRequest, IndexRollbackResponse,
         r#"{"name": "docs_embedding", "reason": "recall was worse"}"#,
         "Makes the generation of an index that was live before the live one again.";
+    IndexAutotune, "index.autotune", IndexAutotuneRequest, IndexAutotuneResponse,
+        r#"{"name": "docs_embedding", "recall_floor": 0.95, "max_seconds": 600}"#,
+        "Tries ways to build and to search an index, and takes the best one if it beats the live one.";
+    EvaluationCreate, "evaluation.create", EvaluationCreateRequest, EvaluationCreateResponse,
+        r#"{"dataset": "docs", "column": "embedding", "name": "docs_eval", "queries": 100, "k": 10, "metric": "cosine"}"#,
+        "Makes a set of query vectors whose nearest rows are known exactly.";
+    EvaluationDrop, "evaluation.drop", EvaluationDropRequest, EvaluationDropResponse,
+        r#"{"name": "docs_eval", "if_exists": true}"#,
+        "Drops an evaluation set and its trials.";
+    TrialRun, "trial.run", TrialRunRequest, TrialRunResponse,
+        r#"{"evaluation": "docs_eval", "kind": "hnsw", "m": 16, "ef": [32, 64, 128]}"#,
+        "Measures how fast and how well an index answers an evaluation set.";
     VectorSearch, "vector.search", VectorSearchRequest, VectorSearchResponse,
         r#"{"dataset": "docs", "vectors": [{"values": [0.1, 0.2, 0.3]}], "k": 10, "filter": "lang = 'en'"}"#,
         "Finds the rows whose vectors are nearest to given ones.";

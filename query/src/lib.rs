@@ -46,11 +46,11 @@ pub use plan::{Divisible, Parameter, Part, Pins, Plan, PlanKind, Source, UpdateC
 pub use registry::{Progress, QueryInfo, QueryState, QueryStream, SessionInfo};
 pub use scan::CacheUse;
 pub use search::{
-    CollectedIndexes, Consistency, CreatedIndex, NewIndexRequest, RenewPolicy, SearchAnswer, SearchOptions,
-    SearchRequest, Searcher,
+    AutotuneRequest, CollectedIndexes, Consistency, CreatedIndex, NewEvaluationRequest, NewIndexRequest, Queries,
+    RenewPolicy, SearchAnswer, SearchOptions, SearchRequest, Searcher, Subject, TrialRequest,
 };
 pub use session::{Compression, Delivery, Session, TableInfo, TableKind, TableSize, TempMode};
 pub use skein_catalog::{KeyKind, Rule, SavepointId, Transaction, TransactionId};
 pub use skein_text::{Error as TextError, TextSpec};
-pub use skein_vector::{IndexKind, IndexSpec, Metric};
+pub use skein_vector::{IndexKind, IndexSpec, Metric, SearchDefaults, evaluation::Evaluation};
 pub use substrait::{SUBSTRAIT_NEWEST, SUBSTRAIT_OLDEST, check_substrait_version};

@@ -6,6 +6,7 @@
 mod check;
 pub mod definition;
 mod error;
+pub mod evaluation;
 pub mod faiss;
 mod flat;
 pub mod generation;
@@ -20,12 +21,13 @@ mod params;
 mod pool;
 mod selection;
 mod spec;
+pub mod tuning;
 
 pub use error::{Error, Result};
 pub use flat::FlatIndex;
 pub use index::VectorIndex;
 pub use metric::Metric;
 pub use neighbours::Neighbours;
-pub use params::SearchParams;
+pub use params::{SearchDefaults, SearchParams};
 pub use selection::Selection;
 pub use spec::{IndexKind, IndexSpec, MAX_DIMENSION};

@@ -92,7 +92,7 @@ impl FromStr for IndexKind {
 }
 
 /// What to build. `None`: a default that follows from how many vectors there are and how long they are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexSpec {
     /// Its structure.
     pub kind: IndexKind,

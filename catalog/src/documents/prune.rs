@@ -19,8 +19,8 @@ use object_store::ObjectMeta;
 use super::{Documents, keys};
 use crate::{Result, jobs};
 
-/// Kinds of documents whose ids are never used again.
-const USED_ONCE: [&str; 1] = [jobs::KIND];
+/// Kinds of documents whose ids are never used again: jobs, and of evaluation sets what does not go by a name.
+const USED_ONCE: [&str; 3] = [jobs::KIND, "trial", "evaluation_answers"];
 
 impl Documents {
     /// For each document what may be removed, oldest first: the versions that were out of date `before` that time.

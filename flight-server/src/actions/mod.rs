@@ -10,6 +10,9 @@ mod dataset_expire;
 mod dataset_gc;
 mod dataset_resync;
 mod dataset_verify;
+mod evaluation_create;
+mod evaluation_drop;
+mod index_autotune;
 mod index_create;
 mod index_drop;
 mod index_promote;
@@ -25,6 +28,7 @@ mod standard;
 mod token_create;
 mod token_revoke;
 mod transaction;
+mod trial_run;
 mod user_create;
 mod user_delete;
 mod user_set_password;
@@ -85,6 +89,9 @@ pub fn may_change(name: &str) -> bool {
             | Action::BucketProbe
             | Action::DatasetVerify
             | Action::VectorSearch
+            | Action::EvaluationCreate
+            | Action::EvaluationDrop
+            | Action::TrialRun
             | Action::JobCancel
             | Action::WorkerRegister,
         ) => false,
@@ -128,6 +135,10 @@ async fn own(state: &Arc<State>, caller: &Caller, action: Action, body: &[u8]) -
         Action::IndexRebuild => call(body, |request| index_rebuild::run(state, caller, request)).await,
         Action::IndexPromote => call(body, |request| index_promote::run(state, caller, request)).await,
         Action::IndexRollback => call(body, |request| index_rollback::run(state, caller, request)).await,
+        Action::IndexAutotune => call(body, |request| index_autotune::run(state, caller, request)).await,
+        Action::EvaluationCreate => call(body, |request| evaluation_create::run(state, caller, request)).await,
+        Action::EvaluationDrop => call(body, |request| evaluation_drop::run(state, caller, request)).await,
+        Action::TrialRun => call(body, |request| trial_run::run(state, caller, request)).await,
         Action::JobCancel => call(body, |request| job_cancel::run(state, caller, request)).await,
         Action::VectorSearch => vector_search::run(caller, body).await,
         Action::BucketProbe => call(body, |request| bucket_probe::run(state, request)).await,

@@ -148,6 +148,10 @@ pub const fn of_action(action: Action) -> ActionAccess {
         | Action::IndexRebuild
         | Action::IndexPromote
         | Action::IndexRollback
+        | Action::IndexAutotune
+        | Action::EvaluationCreate
+        | Action::EvaluationDrop
+        | Action::TrialRun
         | Action::VectorSearch => ActionAccess::Login,
         Action::WorkerRegister => ActionAccess::Cluster,
         Action::CachePin

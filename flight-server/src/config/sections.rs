@@ -81,6 +81,9 @@ section! {
         rebuild_rows: usize = 10_000,
         /// Threads that local models compute on, together. Without it, as many as there are processors.
         model_threads: Option<usize> = None,
+        /// How often the recall of the indexes in memory is measured with 20 of their own vectors, for the metric `skein_index_recall`. It reads the column of vectors twice; columns of more than
+        /// 4 GiB are left out. `"off"`: never.
+        recall_interval: Option<Duration> = Some(Duration::from_secs(30 * MINUTE)),
     }
 }
 

@@ -4,6 +4,7 @@ mod connection;
 mod drain;
 mod error;
 mod http_port;
+mod recall;
 mod reflection;
 mod running;
 mod state;

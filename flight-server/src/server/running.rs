@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
-use super::{ServeError, State, connection, drain, http_port, reflection, state, upkeep};
+use super::{ServeError, State, connection, drain, http_port, recall, reflection, state, upkeep};
 use crate::{
     cluster::{self, Heartbeat, VERSION, tidy},
     config::{Config, Role, SearchConfig},
@@ -119,6 +119,7 @@ impl Running {
         let sweeps = tokio::spawn(sweeps(Arc::clone(&state)));
         tokio::spawn(upkeep::run(Arc::clone(&state), config.maintenance.clone(), stop.clone()));
         tokio::spawn(builds(Arc::clone(&state), renewal(&config.search), stop.clone()));
+        tokio::spawn(recall::run(Arc::clone(&state), config.search.recall_interval, stop.clone()));
         let tidy = worker.map(|(worker, _)| tokio::spawn(tidy(worker, Arc::clone(&state.tasks))));
         let http =
             http.map(|(listener, _)| tokio::spawn(http_port::serve(listener, Arc::clone(&state), http_stop.clone())));

@@ -31,6 +31,7 @@ const COMPACTED_ROWS: &str = "skein_compacted_deleted_rows_total";
 const EXPIRED: &str = "skein_expired_versions_total";
 const COLLECTED_FILES: &str = "skein_collected_files_total";
 const COLLECTED_BYTES: &str = "skein_collected_bytes_total";
+const INDEX_RECALL: &str = "skein_index_recall";
 
 /// Upper bounds of the duration buckets, in seconds.
 const SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0];
@@ -113,6 +114,10 @@ impl Metrics {
             describe_counter!(COMPACTED_FILES, "Files that compactions have replaced");
             describe_counter!(COMPACTED_BYTES, "Bytes of the files that compactions have replaced");
             describe_counter!(COMPACTED_ROWS, "Deleted rows that compactions have left out");
+            describe_gauge!(
+                INDEX_RECALL,
+                "Of the nearest rows, the share that an index found when it was last measured"
+            );
             describe_counter!(EXPIRED, "Versions that have been expired");
             describe_counter!(COLLECTED_FILES, "Objects that garbage collection has removed");
             describe_counter!(COLLECTED_BYTES, "Bytes of the objects that garbage collection has removed");
@@ -174,6 +179,11 @@ impl Metrics {
             counter!(COLLECTED_FILES).increment(files);
             counter!(COLLECTED_BYTES).increment(bytes);
         });
+    }
+
+    /// So well did an index answer, as schema.name: the share of the nearest rows that it found, 0 to 1.
+    pub fn index_recall(&self, index: &str, recall: f64) {
+        with_local_recorder(&self.recorder, || gauge!(INDEX_RECALL, "index" => index.to_owned()).set(recall));
     }
 
     /// Sets what is counted at the moment of a scrape.

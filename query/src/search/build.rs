@@ -18,7 +18,7 @@ use skein_catalog::{At, Dataset, crash};
 use skein_model::{FileId, GenerationId};
 use skein_vector::{
     IndexKind, IndexSpec, Metric, SearchParams, Selection, VectorIndex as _,
-    definition::Definition,
+    definition::{ColumnRef, Definition},
     faiss::{self, Builder, FaissIndex},
     generation::{GenerationKey, Generations, Library, NewGeneration, RecallPoint, RowMap, RowMapBuilder},
 };
@@ -46,12 +46,33 @@ const AT_ONCE: usize = 16 << 10;
 const SEED: u64 = 0x5EED;
 
 /// What a build reads and makes.
-struct Plan {
-    table: SnapshotTable,
-    column: usize,
-    dimension: usize,
-    spec: IndexSpec,
-    rows: usize,
+pub(super) struct Plan {
+    pub(super) table: SnapshotTable,
+    pub(super) column: usize,
+    pub(super) dimension: usize,
+    pub(super) spec: IndexSpec,
+    pub(super) rows: usize,
+}
+
+impl Plan {
+    /// Of the vectors of a column. `owner` is whose column it is, for the error when it is there no more.
+    pub(super) fn new(table: SnapshotTable, column: &ColumnRef, spec: IndexSpec, owner: &str) -> Result<Self> {
+        let column = indexed_column(column, &table, owner)?;
+        let field = table.columns().field(column);
+        let dimension = vectors::dimension(field.data_type()).ok_or_else(|| {
+            let (name, found) = (field.name(), field.data_type());
+            Error::Invalid(format!("column '{name}' is of type {found} now, which holds no vectors of one length"))
+        })?;
+        let rows = table.rows().unwrap_or_default();
+        Ok(Self { table, column, dimension, spec, rows })
+    }
+}
+
+/// Where a column is by now. `owner` is whose column it is, for the error when it is there no more.
+pub(super) fn indexed_column(column: &ColumnRef, table: &SnapshotTable, owner: &str) -> Result<usize> {
+    table
+        .column_of_field(column.field_id)
+        .ok_or_else(|| Error::Invalid(format!("column '{}' of {owner} was dropped; drop that, too", column.name)))
 }
 
 /// An index that was built, and lies in a file.
@@ -68,20 +89,20 @@ pub(super) struct Made {
 }
 
 /// A vector index that was built, and whose rows are at its positions.
-struct Built {
-    index: FaissIndex,
-    factory: String,
-    rows: Arc<RowMap>,
+pub(super) struct Built {
+    pub(super) index: FaissIndex,
+    pub(super) factory: String,
+    pub(super) rows: Arc<RowMap>,
     nulls: u64,
 }
 
 /// Vectors of some rows of one file.
-struct Piece {
-    file: FileId,
+pub(super) struct Piece {
+    pub(super) file: FileId,
     file_rows: u64,
-    rows: Vec<u32>,
-    vectors: Vec<f32>,
-    nulls: u64,
+    pub(super) rows: Vec<u32>,
+    pub(super) vectors: Vec<f32>,
+    pub(super) nulls: u64,
 }
 
 impl Engine {
@@ -133,12 +154,8 @@ impl Engine {
         file: &Path,
         progress: &Arc<Progress>,
     ) -> Result<Made> {
-        let plan = plan_build(index, table)?;
-        self.indexes().check_room(faiss::estimate(&plan.spec, plan.dimension, plan.rows)?)?;
-        let builder = Builder::new(plan.spec.clone(), plan.dimension, plan.rows, self.config().target_partitions)?;
-        progress.stops(builder.stopper());
-        let sample = self.sample(&plan, builder.training_rows(), progress).await?;
-        let built = self.fill(&plan, builder, sample, progress).await?;
+        let plan = Plan::new(table, &index.column, index.spec.clone(), &format!("index '{}'", index.name))?;
+        let built = self.build_in_memory(&plan, progress).await?;
         progress.enter(Phase::Measuring, 0);
         let (kind, file) = (plan.spec.kind, file.to_owned());
         let (built, recall) = blocking(move || {
@@ -156,6 +173,15 @@ impl Engine {
             recall,
             index: Searched::Vectors(Box::new(built.index)),
         })
+    }
+
+    /// Builds an index, and stores nothing.
+    pub(super) async fn build_in_memory(&self, plan: &Plan, progress: &Arc<Progress>) -> Result<Built> {
+        self.indexes().check_room(faiss::estimate(&plan.spec, plan.dimension, plan.rows)?)?;
+        let builder = Builder::new(plan.spec.clone(), plan.dimension, plan.rows, self.config().target_partitions)?;
+        progress.stops(builder.stopper());
+        let sample = self.sample(plan, builder.training_rows(), progress).await?;
+        self.fill(plan, builder, sample, progress).await
     }
 
     /// Vectors to train with, drawn evenly from all (algorithm R: Vitter, 1985).
@@ -241,7 +267,7 @@ impl Engine {
         built
     }
 
-    async fn reader(&self, plan: &Plan) -> Result<Reader> {
+    pub(super) async fn reader(&self, plan: &Plan) -> Result<Reader> {
         let table = PositionedTable::new(plan.table.clone());
         let state = self.ordered();
         let scan = table.scan(&state, Some(&table.with_places(&[plan.column])), &[], None).await?;
@@ -250,26 +276,8 @@ impl Engine {
     }
 }
 
-fn plan_build(index: &Definition, table: SnapshotTable) -> Result<Plan> {
-    let column = indexed_column(index, &table)?;
-    let field = table.columns().field(column);
-    let dimension = vectors::dimension(field.data_type()).ok_or_else(|| {
-        let (name, found) = (field.name(), field.data_type());
-        Error::Invalid(format!("column '{name}' is of type {found} now, which holds no vectors of one length"))
-    })?;
-    let rows = table.rows().unwrap_or_default();
-    Ok(Plan { table, column, dimension, spec: index.spec.clone(), rows })
-}
-
-/// Where the column of an index is by now.
-pub(super) fn indexed_column(index: &Definition, table: &SnapshotTable) -> Result<usize> {
-    table.column_of_field(index.column.field_id).ok_or_else(|| {
-        Error::Invalid(format!("column '{}' of index '{}' was dropped; drop the index", index.column.name, index.name))
-    })
-}
-
 /// The vectors of a snapshot, in the order of its files and their rows.
-struct Reader {
+pub(super) struct Reader {
     batches: datafusion::execution::SendableRecordBatchStream,
     table: PositionedTable,
     metric: Metric,
@@ -278,7 +286,7 @@ struct Reader {
 }
 
 impl Reader {
-    async fn next(&mut self) -> Result<Option<Piece>> {
+    pub(super) async fn next(&mut self) -> Result<Option<Piece>> {
         let batch = match self.waiting.take() {
             Some(batch) => batch,
             None => match self.batches.try_next().await? {

@@ -52,7 +52,7 @@ impl Engine {
         file: &Path,
         progress: &Arc<Progress>,
     ) -> Result<Made> {
-        let column = indexed_column(index, &table)?;
+        let column = indexed_column(&index.column, &table, &format!("index '{}'", index.name))?;
         let rows = table.rows().unwrap_or_default() as u64;
         let table = PositionedTable::new(table);
         let state = self.ordered();

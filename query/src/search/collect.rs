@@ -67,6 +67,7 @@ impl Engine {
         let listed = definitions.list().await?;
         // After the definitions: an index is only ever made of a dataset that has a name.
         let datasets = self.catalog().named_ids().await?;
+        self.drop_orphaned_evaluations(&datasets, before, dry_run, collected).await;
         let mut named = HashSet::new();
         for definition in listed {
             if datasets.contains(&definition.dataset) || definition.created_at >= before {

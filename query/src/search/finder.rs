@@ -92,13 +92,14 @@ impl Finder {
         self.check(queries, first)?;
         let Some(known) = &self.known else { return self.compare_all(queries, reach, reading).await };
         let wanted = reach.rows();
+        let options = self.options.clone().or(known.defaults, wanted);
         // A radius has to be wider where the index knows vectors only about.
-        let named = known.named(wanted, &self.options);
+        let named = known.named(wanted, &options);
         let approximate = named > wanted;
         let mut found = match reach {
-            Reach::Within { .. } if approximate => known.nearest(queries, Reach::Nearest(named), &self.options).await?,
-            Reach::Within { .. } => known.nearest(queries, reach, &self.options).await?,
-            Reach::Nearest(_) => known.nearest(queries, Reach::Nearest(named), &self.options).await?,
+            Reach::Within { .. } if approximate => known.nearest(queries, Reach::Nearest(named), &options).await?,
+            Reach::Within { .. } => known.nearest(queries, reach, &options).await?,
+            Reach::Nearest(_) => known.nearest(queries, Reach::Nearest(named), &options).await?,
         };
         if approximate {
             found = self.refine(queries, &found, reach, reading).await?;

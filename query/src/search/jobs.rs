@@ -8,7 +8,7 @@ use skein_catalog::{
     Actor, At, Dataset, Entry, crash,
     jobs::{Job, JobEnd, JobState, NewJob, Standing},
 };
-use skein_model::{ErrorKind, GenerationId, JobId, Kind as _, TableName};
+use skein_model::{DatasetId, ErrorKind, GenerationId, JobId, Kind as _, TableName};
 use skein_vector::{
     IndexSpec,
     definition::{ColumnRef, Definition, EmbeddingModel, GenerationEntry, GenerationState, NewIndex},
@@ -18,7 +18,7 @@ use skein_vector::{
 use tokio::sync::{Notify, Semaphore};
 use ulid::Ulid;
 
-use super::{progress::Progress, vectors};
+use super::{autotune, progress::Progress, trial, vectors};
 use crate::{Engine, Error, Result};
 
 /// The kind of the jobs that build generations.
@@ -76,7 +76,7 @@ struct BuildArguments {
 #[derive(Debug)]
 pub(crate) struct Builds {
     owner: Ulid,
-    slot: Semaphore,
+    pub(super) slot: Semaphore,
     ended: Notify,
 }
 
@@ -264,7 +264,8 @@ impl Engine {
     /// When the bucket fails.
     pub async fn take_up_builds(&self) -> Result<()> {
         let Ok(slot) = self.builds().slot.try_acquire() else { return Ok(()) };
-        let job = self.catalog().jobs().claim_next(self.builds().owner, &[BUILD], LEASE).await?;
+        let kinds = [BUILD, trial::KIND, autotune::KIND];
+        let job = self.catalog().jobs().claim_next(self.builds().owner, &kinds, LEASE).await?;
         if let Some(job) = job {
             self.run_build(&job).await;
         }
@@ -280,7 +281,11 @@ impl Engine {
             keep_live,
         };
         let arguments = serde_json::to_value(arguments).map_err(|error| Error::Invalid(error.to_string()))?;
-        let new = NewJob { kind: BUILD.to_owned(), subject: definition.name.to_string(), arguments };
+        self.start_job(NewJob { kind: BUILD.to_owned(), subject: definition.name.to_string(), arguments }, actor).await
+    }
+
+    /// Creates a job, and does it as soon as no other one runs here.
+    pub(super) async fn start_job(&self, new: NewJob, actor: &Actor) -> Result<JobId> {
         let job = self.catalog().jobs().create(new, actor).await?;
         let (engine, id) = (self.clone(), job.id);
         tokio::spawn(async move {
@@ -300,16 +305,20 @@ impl Engine {
     async fn run_build(&self, job: &Job) {
         let progress = Arc::new(Progress::default());
         let telling = tokio::spawn(tell(self.clone(), job.clone(), Arc::clone(&progress)));
-        let outcome = self.build(job, &progress).await;
+        let outcome = match job.kind.as_str() {
+            trial::KIND => self.run_trial(job, &progress).await,
+            autotune::KIND => Box::pin(self.run_autotune(job, &progress)).await,
+            _ => self.build(job, &progress).await.map(|built| serde_json::json!({ "generation": built.to_string() })),
+        };
         telling.abort();
         let end = match outcome {
-            Ok(generation) => JobEnd::Succeeded(serde_json::json!({ "generation": generation.to_string() })),
+            Ok(result) => JobEnd::Succeeded(result),
             Err(Error::Stopped) => JobEnd::Cancelled,
             Err(error) if error.kind() == ErrorKind::Cancelled => JobEnd::Cancelled,
             Err(error) => JobEnd::Failed { kind: error.kind(), error: error.to_string() },
         };
         if let JobEnd::Failed { error, .. } = &end {
-            tracing::warn!(job = %job.id, subject = job.subject, error, "an index could not be built");
+            tracing::warn!(job = %job.id, kind = job.kind, subject = job.subject, error, "a job failed");
         }
         if let Err(error) = self.catalog().jobs().finish(job, end).await {
             tracing::warn!(job = %job.id, %error, "the end of a build could not be told");
@@ -334,6 +343,8 @@ impl Engine {
             dataset_version: version,
             state: GenerationState::Ready,
             created_at: self.catalog().options().clock.now(),
+            spec: Some(definition.spec.clone()),
+            search: definition.search_defaults(),
         };
         let mut definition = definitions.add_generation(&definition, entry).await?;
         crash::point("index", "listed");
@@ -348,7 +359,7 @@ impl Engine {
     }
 
     /// Removes the oldest generations beyond those that stay.
-    async fn remove_old(&self, definition: &Definition) {
+    pub(super) async fn remove_old(&self, definition: &Definition) {
         let Ok(generations) = self.generations(definition) else { return };
         let mut others: Vec<_> =
             definition.generations.iter().map(|entry| entry.id).filter(|id| Some(*id) != definition.live).collect();
@@ -366,20 +377,26 @@ impl Engine {
         }
     }
 
-    fn generations(&self, definition: &Definition) -> Result<Generations> {
+    pub(super) fn generations(&self, definition: &Definition) -> Result<Generations> {
         Ok(Generations::new(self.catalog().buckets().get(&definition.bucket)?))
     }
 
     /// The dataset of an index, under whatever name it has now.
-    async fn dataset_of(&self, definition: &Definition) -> Result<Dataset> {
+    pub(super) async fn dataset_of(&self, definition: &Definition) -> Result<Dataset> {
+        self.dataset_with_id(definition.dataset).await?.ok_or_else(|| {
+            Error::NotFound(format!("the dataset of index '{}' was dropped; drop the index", definition.name))
+        })
+    }
+
+    pub(super) async fn dataset_with_id(&self, id: DatasetId) -> Result<Option<Dataset>> {
         for (_, entry) in self.catalog().entries().await? {
             if let Entry::Dataset(dataset) = entry
-                && dataset.id() == definition.dataset
+                && dataset.id() == id
             {
-                return Ok(dataset);
+                return Ok(Some(dataset));
             }
         }
-        Err(Error::NotFound(format!("the dataset of index '{}' was dropped; drop the index", definition.name)))
+        Ok(None)
     }
 
     pub(super) async fn searchable(&self, name: &TableName) -> Result<Dataset> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::{catalog::Session, logical_expr::Expr};
 use skein_model::TableName;
-use skein_vector::{Metric, definition::Definition};
+use skein_vector::{IndexKind, Metric, SearchDefaults, definition::Definition};
 
 use super::{
     Loaded, Reading, SearchOptions, filter,
@@ -22,6 +22,8 @@ pub(super) struct Known {
     pub(super) standing: Arc<Standing>,
     pub(super) allowed: Option<Allowed>,
     pub(super) consistency: Consistency,
+    /// How hard its searches look when they do not say it.
+    pub(super) defaults: SearchDefaults,
 }
 
 impl Known {
@@ -56,7 +58,7 @@ impl Known {
         };
         let state = (reading.state as &dyn Session, Arc::clone(&reading.context));
         let standing = indexes.standing(table, column, &loaded, consistency, state).await?;
-        Ok(Some(Self { loaded, standing, allowed: None, consistency }))
+        Ok(Some(Self { loaded, standing, allowed: None, consistency, defaults: index.search_defaults() }))
     }
 
     /// Leaves only rows for which all filters hold.
@@ -72,17 +74,9 @@ impl Known {
         Ok(())
     }
 
-    /// How many rows the index is to name for `k`: one of compressed vectors knows only about where they are.
+    /// How many rows the index is to name for `k`.
     pub(super) fn named(&self, k: usize, options: &SearchOptions) -> usize {
-        use skein_vector::IndexKind::{Bm25, Factory, Flat, Hnsw, HnswSq8, IvfFlat, IvfPq, IvfPqRefine, IvfSq8};
-        let factor = match self.loaded.kind() {
-            Flat | Hnsw | IvfFlat | IvfPqRefine | Bm25 => return k,
-            HnswSq8 | IvfSq8 => 2,
-            Factory => 4,
-            IvfPq => 8,
-        };
-        let factor = if options.refine > 0 { usize::try_from(options.refine).unwrap_or(factor) } else { factor };
-        k.saturating_mul(factor)
+        named(self.loaded.kind(), k, options)
     }
 
     /// The nearest rows, where computing holds nobody up.
@@ -146,6 +140,19 @@ impl Known {
             self.standing.tail.rows.len(),
         )
     }
+}
+
+/// How many rows an index is to name for `k`: one of compressed vectors knows only about where they are.
+pub(super) fn named(kind: IndexKind, k: usize, options: &SearchOptions) -> usize {
+    use skein_vector::IndexKind::{Bm25, Factory, Flat, Hnsw, HnswSq8, IvfFlat, IvfPq, IvfPqRefine, IvfSq8};
+    let factor = match kind {
+        Flat | Hnsw | IvfFlat | IvfPqRefine | Bm25 => return k,
+        HnswSq8 | IvfSq8 => 2,
+        Factory => 4,
+        IvfPq => 8,
+    };
+    let factor = if options.refine > 0 { usize::try_from(options.refine).unwrap_or(factor) } else { factor };
+    k.saturating_mul(factor)
 }
 
 /// The definition of the index that a search of a column of vectors would use.

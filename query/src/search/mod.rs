@@ -4,18 +4,22 @@
 //! snapshot makes of a generation is a [`Standing`]: rows that are gone are masked, and rows that came since are compared one by one, so an answer is always that of
 //! the snapshot. `ORDER BY l2_distance(column, vector) LIMIT k` stays the plan it is; `narrow.rs` only has its scan read the rows that can be in the answer.
 
+mod autotune;
 mod batch;
 mod build;
 mod build_words;
 mod call;
 mod collect;
 mod constant;
+mod evaluation;
+mod exact;
 mod filter;
 mod finder;
 mod indexes;
 mod jobs;
 mod known;
 mod listing;
+mod measure;
 mod narrow;
 mod nearest;
 mod options;
@@ -23,14 +27,18 @@ mod progress;
 mod ranking;
 mod renew;
 mod request;
+mod sampled;
 mod standing;
 mod texts;
+mod trial;
 mod vectors;
 mod words;
 
+pub use autotune::AutotuneRequest;
 pub use batch::{SearchAnswer, Searcher};
 pub(crate) use call::{SearchPlanner, is_search};
 pub use collect::CollectedIndexes;
+pub use evaluation::{NewEvaluationRequest, Queries};
 pub(crate) use indexes::{Indexes, Loaded};
 pub(crate) use jobs::Builds;
 pub use jobs::{CreatedIndex, NewIndexRequest};
@@ -38,6 +46,7 @@ pub(crate) use narrow::narrow;
 pub use options::{Consistency, SearchOptions};
 pub use renew::RenewPolicy;
 pub use request::SearchRequest;
+pub use trial::{Subject, TrialRequest};
 pub(crate) use vectors::dimension;
 
 use std::sync::Arc;

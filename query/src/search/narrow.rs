@@ -71,6 +71,7 @@ async fn candidates(ranking: &Ranking, reading: &Reading<'_>) -> Result<Option<S
     let Some(mut known) = Known::open(table, ranking.column, Some(ranking.metric), &options, reading).await? else {
         return Ok(None);
     };
+    let options = options.or(known.defaults, ranking.k);
     if !covers(ranking, &known) {
         return Ok(None);
     }

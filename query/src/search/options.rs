@@ -1,7 +1,7 @@
 //! How hard a session's statements look, `SET search.ef = 200`.
 
 use datafusion::{common::config::ConfigExtension, common::extensions_options};
-use skein_vector::SearchParams;
+use skein_vector::{SearchDefaults, SearchParams};
 
 use crate::{Error, Result};
 
@@ -63,6 +63,17 @@ impl Consistency {
 }
 
 impl SearchOptions {
+    /// The same for a search for `k` rows, with what an index has itself where nothing was set.
+    pub(super) fn or(mut self, own: SearchDefaults, k: usize) -> Self {
+        if own.up_to_k.is_some_and(|most| k > usize::try_from(most).unwrap_or(usize::MAX)) {
+            return self;
+        }
+        let or = |set: u32, own: Option<u32>| if set > 0 { set } else { own.unwrap_or_default() };
+        (self.ef, self.nprobe) = (or(self.ef, own.ef), or(self.nprobe, own.nprobe));
+        self.refine = or(self.refine, own.refine);
+        self
+    }
+
     /// As an index takes them.
     pub fn params(&self) -> SearchParams {
         let set = |number: u32| (number > 0).then_some(number);
@@ -88,6 +99,16 @@ mod tests {
         assert_eq!(Consistency::parse("bounded:200ms").unwrap(), Consistency::Bounded(Duration::from_millis(200)));
         assert!(Consistency::parse("bounded").is_err() && Consistency::parse("bounded:soon").is_err());
         assert!(Consistency::parse("eventual").unwrap_err().to_string().contains("there are strong"));
+    }
+
+    #[test]
+    fn an_index_fills_in_what_is_not_set() {
+        let own = SearchDefaults { ef: Some(40), refine: Some(8), up_to_k: Some(10), ..SearchDefaults::default() };
+        let set = SearchOptions { ef: 7, ..SearchOptions::default() };
+        let filled = set.clone().or(own, 10);
+        assert_eq!((filled.ef, filled.nprobe, filled.refine), (7, 0, 8));
+        assert_eq!(set.clone().or(own, 11).refine, 0, "it was not chosen for so many");
+        assert_eq!(set.or(SearchDefaults::default(), 10).ef, 7);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(super) enum Phase {
     Training,
     Building,
     Merging,
+    Comparing,
     Measuring,
     Storing,
 }
@@ -28,6 +29,7 @@ impl Phase {
             Self::Training => "training",
             Self::Building => "building",
             Self::Merging => "merging",
+            Self::Comparing => "comparing",
             Self::Measuring => "measuring",
             Self::Storing => "storing",
         }
@@ -78,7 +80,22 @@ impl Progress {
 
     /// What else ends with the work.
     pub(super) fn stops(&self, stopper: Stopper) {
+        if self.stop.load(Ordering::Relaxed) {
+            stopper.stop();
+        }
         *self.stopper.lock() = Some(stopper);
+    }
+
+    /// Ends what [`Progress::stops`] was told of last, and not the work.
+    pub(super) fn interrupt(&self) {
+        if let Some(stopper) = &*self.stopper.lock() {
+            stopper.stop();
+        }
+    }
+
+    /// Whether the work is to end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     pub(super) fn so_far(&self) -> JobProgress {

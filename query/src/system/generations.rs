@@ -1,6 +1,7 @@
 //! `system.generations`: the builds of all indexes, and how well they answer.
 
 use futures::FutureExt;
+use skein_vector::definition::GenerationEntry;
 
 use super::table::{
     Kind::{Count, Flag, Text, Time},
@@ -27,6 +28,7 @@ pub(super) const SOURCE: Source = Source {
         ("recall", Text, Maybe),
         ("created_by", Text, Maybe),
         ("created_at", Time, Never),
+        ("search", Text, Maybe),
     ],
     read: |session| {
         async {
@@ -49,13 +51,19 @@ pub(super) const SOURCE: Source = Source {
                 text_opt(&rows, |r| r.recall.clone()),
                 text_opt(&rows, |r| r.manifest.as_ref().map(|m| m.created_by.clone())),
                 time(&rows, |r| r.entry.created_at),
+                text_opt(&rows, |r| search(&r.entry)),
             ])
         }
         .boxed()
     },
 };
 
-fn millis(seconds: f64) -> Option<u64> {
+/// How hard searches look when they do not say it, as JSON; nothing when the library decides.
+fn search(entry: &GenerationEntry) -> Option<String> {
+    if entry.search.is_empty() { None } else { serde_json::to_string(&entry.search).ok() }
+}
+
+pub(super) fn millis(seconds: f64) -> Option<u64> {
     let time = std::time::Duration::try_from_secs_f64(seconds).ok()?;
     u64::try_from(time.as_millis()).ok()
 }

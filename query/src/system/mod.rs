@@ -7,6 +7,7 @@ mod columns;
 mod compactions;
 mod constraints;
 mod datasets;
+mod evaluations;
 mod files;
 mod generations;
 mod indexes;
@@ -17,6 +18,7 @@ mod sessions;
 mod snapshots;
 mod table;
 mod tokens;
+mod trials;
 mod users;
 mod workers;
 
@@ -30,7 +32,7 @@ use self::table::{Source, SystemTable};
 use crate::{Error, Result, Session, suggest};
 
 /// The names of all tables.
-pub(crate) const TABLES: [&str; 18] = [
+pub(crate) const TABLES: [&str; 20] = [
     "bucket_errors",
     "buckets",
     "cache",
@@ -38,6 +40,7 @@ pub(crate) const TABLES: [&str; 18] = [
     "compactions",
     "constraints",
     "datasets",
+    "evaluations",
     "files",
     "generations",
     "indexes",
@@ -47,6 +50,7 @@ pub(crate) const TABLES: [&str; 18] = [
     "sessions",
     "snapshots",
     "tokens",
+    "trials",
     "users",
     "workers",
 ];
@@ -61,6 +65,7 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "compactions" => compactions::SOURCE,
         "constraints" => constraints::SOURCE,
         "datasets" => datasets::SOURCE,
+        "evaluations" => evaluations::SOURCE,
         "files" => files::SOURCE,
         "generations" => generations::SOURCE,
         "indexes" => indexes::SOURCE,
@@ -70,6 +75,7 @@ pub(crate) fn table(session: &Arc<Session>, name: &str) -> Result<Arc<dyn TableP
         "sessions" => sessions::SOURCE,
         "snapshots" => snapshots::SOURCE,
         "tokens" => tokens::SOURCE,
+        "trials" => trials::SOURCE,
         "users" => users::SOURCE,
         "workers" => workers::SOURCE,
         _ => {

@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array},
+    array::{
+        ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+        UInt64Array,
+    },
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
 };
 use async_trait::async_trait;
@@ -28,6 +31,7 @@ pub(super) enum Kind {
     Text,
     Count,
     Integer,
+    Real,
     Flag,
     /// Microseconds, UTC.
     Time,
@@ -75,6 +79,7 @@ impl Kind {
             Self::Text => DataType::Utf8,
             Self::Count => DataType::UInt64,
             Self::Integer => DataType::Int64,
+            Self::Real => DataType::Float64,
             Self::Flag => DataType::Boolean,
             Self::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         }
@@ -127,6 +132,11 @@ pub(super) fn count_opt<T>(rows: &[T], value: impl Fn(&T) -> Option<u64>) -> Arr
 /// A column of signed integers with nulls.
 pub(super) fn integer_opt<T>(rows: &[T], value: impl Fn(&T) -> Option<i64>) -> ArrayRef {
     Arc::new(rows.iter().map(value).collect::<Int64Array>())
+}
+
+/// A column of numbers.
+pub(super) fn real<T>(rows: &[T], value: impl Fn(&T) -> f64) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(rows.iter().map(value)))
 }
 
 /// A column of flags.

@@ -18,6 +18,7 @@ mod progress;
 mod refused;
 mod reuse;
 mod scan;
+mod searches;
 mod select;
 mod substrait;
 mod support;

@@ -19,6 +19,7 @@ mod faults;
 mod fuzzed;
 mod handles;
 mod index_builds;
+mod index_tuning;
 mod ingest;
 mod lifecycle;
 mod login;

@@ -8,7 +8,7 @@ use super::{
     Definition, Definitions, GenerationEntry,
     format::{FORMAT, KIND, document_id},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, SearchDefaults};
 
 /// How often a change is tried when others change the same index.
 pub(super) const ATTEMPTS: usize = 16;
@@ -42,6 +42,14 @@ impl Definitions {
         let index = self.change(of, |index, now| index.roll_back(actor, now)).await?;
         tracing::info!(index = %index.name, generation = ?index.live, by = %actor.principal, "index rolled back");
         Ok(index)
+    }
+
+    /// Has searches of a generation look so hard when they do not say it.
+    ///
+    /// # Errors
+    /// `NotFound` when the index was dropped or has no such generation; `Conflict` when others keep changing the index.
+    pub async fn tune(&self, of: &Definition, generation: GenerationId, search: SearchDefaults) -> Result<Definition> {
+        self.change(of, |index, _| index.tune(generation, search)).await
     }
 
     /// Takes a generation out that is not live. Its files are left to the caller, who removes them after this.

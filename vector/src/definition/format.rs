@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use skein_model::{DatasetId, GenerationId, IndexId, TableName, Version};
 
-use crate::{IndexSpec, generation::hex};
+use crate::{IndexSpec, SearchDefaults, generation::hex};
 
 /// The document kind.
 pub(super) const KIND: &str = "index";
@@ -73,6 +73,12 @@ pub struct GenerationEntry {
     pub state: GenerationState,
     /// When it was first heard of.
     pub created_at: DateTime<Utc>,
+    /// What it was built as. `None`: as the index says, which was never changed before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<IndexSpec>,
+    /// How hard its searches look when they do not say it.
+    #[serde(default, skip_serializing_if = "SearchDefaults::is_empty")]
+    pub search: SearchDefaults,
 }
 
 /// Why a generation became the live one.
@@ -115,7 +121,7 @@ pub struct Definition {
     pub bucket: String,
     /// The column with the vectors.
     pub column: ColumnRef,
-    /// What is built.
+    /// What is built next; it goes with the live generation.
     pub spec: IndexSpec,
     /// The model that made the vectors, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +148,11 @@ impl Definition {
     /// One of its generations.
     pub fn generation(&self, id: GenerationId) -> Option<&GenerationEntry> {
         self.generations.iter().find(|entry| entry.id == id)
+    }
+
+    /// How hard searches of the live generation look when they do not say it.
+    pub fn search_defaults(&self) -> SearchDefaults {
+        self.live.and_then(|live| self.generation(live)).map(|entry| entry.search).unwrap_or_default()
     }
 }
 
@@ -188,6 +199,8 @@ mod tests {
             dataset_version: 7,
             state,
             created_at: "2026-02-03T04:05:07Z".parse().unwrap(),
+            spec: None,
+            search: SearchDefaults::default(),
         };
         let model = EmbeddingModel { name: "minilm".to_owned(), version: Some("2".to_owned()), dimension: 384 };
         let text = ColumnRef { name: "body".to_owned(), field_id: 2 };
@@ -205,9 +218,18 @@ mod tests {
                     entry(GenerationState::Ready, generation),
                     entry(GenerationState::Building, "01JZ0000000000000000000004".parse().unwrap()),
                 ],
-                ..bare
+                ..bare.clone()
             },
         );
+        let search = SearchDefaults { ef: Some(48), nprobe: None, refine: Some(4), up_to_k: Some(10) };
+        let tuned = GenerationEntry {
+            spec: Some(IndexSpec { m: Some(16), ..bare.spec.clone() }),
+            search,
+            ..entry(GenerationState::Ready, generation)
+        };
+        let tuned = Definition { live: Some(generation), generations: vec![tuned], ..bare };
+        assert_eq!(tuned.search_defaults(), search);
+        golden::check("index_tuned", &tuned);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use skein_catalog::Actor;
 use skein_model::GenerationId;
 
 use super::{Definition, GenerationEntry, GenerationState, Promotion, PromotionKind};
-use crate::{Error, Result};
+use crate::{Error, Result, SearchDefaults};
 
 /// Generations of one index, at most: each takes room on the bucket and in the document.
 const MAX_GENERATIONS: usize = 100;
@@ -15,6 +15,10 @@ const MAX_PROMOTIONS: usize = 1_000;
 impl Definition {
     /// Adds a generation, or changes the one with its id from building to ready.
     pub(super) fn add(&mut self, entry: GenerationEntry) -> Result<()> {
+        // What those were built as that do not say it is known as long as it is what the index says.
+        for known in self.generations.iter_mut().filter(|known| known.spec.is_none()) {
+            known.spec = Some(self.spec.clone());
+        }
         if let Some(known) = self.generations.iter_mut().find(|known| known.id == entry.id) {
             if known.state == GenerationState::Ready && entry.state == GenerationState::Building {
                 return Err(Error::Invalid(format!(
@@ -64,6 +68,15 @@ impl Definition {
         Ok(())
     }
 
+    /// Has searches of a generation look so hard when they do not say it.
+    pub(super) fn tune(&mut self, generation: GenerationId, search: SearchDefaults) -> Result<()> {
+        match self.generations.iter_mut().find(|entry| entry.id == generation) {
+            Some(entry) => entry.search = search,
+            None => return Err(self.unknown(generation)),
+        }
+        Ok(())
+    }
+
     /// Takes a generation out that is not live.
     pub(super) fn remove(&mut self, generation: GenerationId) -> Result<()> {
         if self.live == Some(generation) {
@@ -93,6 +106,9 @@ impl Definition {
 
     fn turn_to(&mut self, generation: GenerationId, kind: PromotionKind, actor: &Actor, at: DateTime<Utc>) {
         self.live = Some(generation);
+        if let Some(spec) = self.generation(generation).and_then(|entry| entry.spec.clone()) {
+            self.spec = spec;
+        }
         let (by, reason) = (actor.principal.clone(), actor.reason.clone());
         self.promotions.push(Promotion { generation, kind, at, by, reason });
         let excess = self.promotions.len().saturating_sub(MAX_PROMOTIONS);
@@ -136,7 +152,14 @@ mod tests {
     }
 
     fn entry(state: GenerationState) -> GenerationEntry {
-        GenerationEntry { id: GenerationId::generate(), dataset_version: 1, state, created_at: Utc::now() }
+        GenerationEntry {
+            id: GenerationId::generate(),
+            dataset_version: 1,
+            state,
+            created_at: Utc::now(),
+            spec: None,
+            search: SearchDefaults::default(),
+        }
     }
 
     fn ready(index: &mut Definition) -> GenerationId {
@@ -184,6 +207,26 @@ mod tests {
         roll_back(&mut index).unwrap();
         assert_eq!(index.live, Some(a), "what was taken back is not what was live before");
         assert_eq!(index.promotions.len(), 7);
+    }
+
+    #[test]
+    fn what_is_built_next_goes_with_the_live_generation() {
+        let mut index = index();
+        let first = ready(&mut index);
+        promote(&mut index, first);
+        let (flat, graph) = (index.spec.clone(), IndexSpec::new(IndexKind::Hnsw, Metric::L2));
+        let search = SearchDefaults { ef: Some(40), ..SearchDefaults::default() };
+        let tuned = GenerationEntry { spec: Some(graph.clone()), search, ..entry(GenerationState::Ready) };
+        index.add(tuned.clone()).unwrap();
+        assert_eq!((&index.spec, index.search_defaults()), (&flat, SearchDefaults::default()));
+        promote(&mut index, tuned.id);
+        assert_eq!((&index.spec, index.search_defaults()), (&graph, search));
+        let harder = SearchDefaults { ef: Some(80), ..search };
+        index.tune(tuned.id, harder).unwrap();
+        assert_eq!(index.search_defaults(), harder);
+        roll_back(&mut index).unwrap();
+        assert_eq!((&index.spec, index.search_defaults()), (&flat, SearchDefaults::default()));
+        assert_eq!(index.tune(GenerationId::generate(), search).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

@@ -35,7 +35,14 @@ fn new(name: &str) -> NewIndex {
 
 fn ready(dataset_version: u64) -> GenerationEntry {
     let state = GenerationState::Ready;
-    GenerationEntry { id: GenerationId::generate(), dataset_version, state, created_at: Utc::now() }
+    GenerationEntry {
+        id: GenerationId::generate(),
+        dataset_version,
+        state,
+        created_at: Utc::now(),
+        spec: None,
+        search: SearchDefaults::default(),
+    }
 }
 
 fn ada() -> Actor {
@@ -59,7 +66,8 @@ async fn an_index_is_created_built_promoted_rolled_back_and_dropped() {
     assert_eq!((last.kind, last.by.as_str(), back.promotions.len()), (PromotionKind::Rollback, "grace", 3));
     one.remove_generation(&index, newer.id).await.unwrap();
     let dropped = two.drop(&index, &ada()).await.unwrap();
-    assert_eq!(dropped.generations, [old]);
+    let kept: Vec<_> = dropped.generations.iter().map(|entry| entry.id).collect();
+    assert_eq!(kept, [old.id]);
     assert_eq!(one.get_opt(&index.name).await.unwrap(), None);
     assert_eq!(one.drop(&index, &ada()).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
