@@ -166,6 +166,32 @@ mod tests {
     }
 
     #[test]
+    fn how_an_index_came_to_be_does_not_show() {
+        let scratch = tempfile::tempdir().unwrap();
+        let built = |spill_every: u32| {
+            let mut builder = TextBuilder::new(&TextSpec::default(), scratch.path(), 0).unwrap();
+            for number in 0..900_u32 {
+                let text =
+                    format!("even {} {}", number % 7, "odd blah ".repeat(usize::try_from(number * 7 % 11).unwrap()));
+                builder.add(&text).unwrap();
+                if builder.len().is_multiple_of(spill_every) {
+                    builder.spill().unwrap();
+                }
+            }
+            builder.finish().unwrap()
+        };
+        let whole = built(u32::MAX);
+        // In pieces whose sizes do not fit to tantivy's blocks; one is left in memory, or none.
+        for merged in [built(250), built(300)] {
+            for text in ["odd 3", "+even +5 blah", "\"odd blah\" 6", "od*", "bleh~1"] {
+                let query = TextQuery::parse(text, Match::Query).unwrap();
+                let hits = |index: &TextIndex| index.search(&query, 30, Selection::All).unwrap();
+                assert_eq!(hits(&merged), hits(&whole), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let scratch = tempfile::tempdir().unwrap();
         let mut builder = TextBuilder::new(&TextSpec::default(), scratch.path(), 0).unwrap();

@@ -25,7 +25,7 @@ pub struct TextSpec {
     /// Takes letters without their accents: "resume" finds "résumé". This comes before endings are cut, so that it holds for every word; a
     /// language whose endings have accents loses a little.
     pub ascii_folding: bool,
-    /// Keeps where in a text a word is, which phrases need; without it an index is about half as large.
+    /// Keeps where in a text a word is, which phrases need; an index is smaller without.
     pub positions: bool,
     /// Bytes of a word, at most: longer ones are not kept (encoded data, mostly).
     pub max_token_length: u32,

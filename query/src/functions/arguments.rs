@@ -66,7 +66,8 @@ pub(super) fn item(kind: &DataType) -> Option<&FieldRef> {
     }
 }
 
-pub(super) fn is_text(kind: &DataType) -> bool {
+/// Whether a column of this type holds texts.
+pub(crate) fn is_text(kind: &DataType) -> bool {
     match kind {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
         DataType::Dictionary(_, value) => is_text(value),

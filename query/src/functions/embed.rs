@@ -1,4 +1,6 @@
-//! `embed(model, text)`: the vector that a model makes of a text.
+//! `embed(model, text [, purpose])`: the vector that a model makes of a text.
+//!
+//! The purpose is `'passage'`, when left out, for a text that is to be found, or `'query'` for one to search with: some models tell them apart.
 
 use std::{
     hash::{Hash, Hasher},
@@ -15,15 +17,15 @@ use async_trait::async_trait;
 use datafusion::{
     error::Result,
     logical_expr::{
-        ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
         Volatility,
         async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl},
-        scalar_doc_sections::DOC_SECTION_STRING,
     },
     scalar::ScalarValue,
 };
 use skein_ai::{Embedder, Models, Purpose};
 
+use super::arguments::is_text;
 use crate::Error;
 
 /// The function's name.
@@ -36,7 +38,6 @@ const AT_ONCE: usize = 256;
 pub(crate) struct Embed {
     models: Arc<Models>,
     signature: Signature,
-    documentation: Documentation,
 }
 
 impl PartialEq for Embed {
@@ -56,23 +57,11 @@ impl Hash for Embed {
 impl Embed {
     /// With these models.
     pub(super) fn function(models: Arc<Models>) -> ScalarUDF {
-        let description =
-            "Returns the vector that a model makes of a text. Which models there are is listed in system.models.";
-        let documentation =
-            Documentation::builder(DOC_SECTION_STRING, description, "embed(model, text [, purpose])")
-                .with_sql_example(
-                    "```sql\nSELECT id FROM docs ORDER BY cosine_distance(embedding, embed('minilm', 'how to sort a table')) LIMIT 10\n```",
-                )
-                .with_argument("model", "The model's name, as a constant.")
-                .with_argument("text", "The text. NULL gives NULL.")
-                .with_argument(
-                    "purpose",
-                    "'passage' (when left out) for a text that is to be found, 'query' for one to search with: some models tell them apart.",
-                )
-                .build();
         // Not immutable: the optimiser would have to wait for a model.
-        let signature = Signature::user_defined(Volatility::Volatile);
-        AsyncScalarUDF::new(Arc::new(Self { models, signature, documentation })).into_scalar_udf()
+        let takes = vec![TypeSignature::Any(2), TypeSignature::Any(3)];
+        // Types stay as they are: a constant that was cast would be none any more, and the model has to be one.
+        let signature = Signature::one_of(takes, Volatility::Volatile);
+        AsyncScalarUDF::new(Arc::new(Self { models, signature })).into_scalar_udf()
     }
 
     fn model(&self, name: Option<&ScalarValue>) -> Result<String> {
@@ -98,33 +87,16 @@ impl ScalarUDFImpl for Embed {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let name = self.model(args.scalar_arguments.first().copied().flatten())?;
+        if let Some(other) = args.arg_fields.iter().map(|field| field.data_type()).find(|kind| !is_text(kind) && !kind.is_null()) {
+            return Err(Error::Invalid(format!("embed() takes texts, not {other}; cast it with ::text")).into());
+        }
         // It was loaded when the statement's names were looked up.
         let info = self.models.info(&name).map_err(Error::from)?;
         Ok(Arc::new(Field::new(EMBED, vector_type(info.dimension)?, true)))
     }
 
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        if !(2..=3).contains(&types.len()) {
-            let found = types.len();
-            let usage = "write embed('model', text), or embed('model', text, 'query')";
-            return Err(Error::Invalid(format!("embed() takes 2 or 3 arguments and got {found}; {usage}")).into());
-        }
-        let is_text = |data_type: &DataType| {
-            matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
-                || matches!(data_type, DataType::Dictionary(_, value) if value.is_string())
-        };
-        if let Some(other) = types.iter().find(|data_type| !is_text(data_type)) {
-            return Err(Error::Invalid(format!("embed() takes texts, not {other}; cast it with ::text")).into());
-        }
-        Ok(vec![DataType::Utf8; types.len()])
-    }
-
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Err(Error::Invalid("embed() cannot be used in this place; compute it in a subquery".to_owned()).into())
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        Some(&self.documentation)
     }
 }
 

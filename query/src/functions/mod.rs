@@ -22,6 +22,7 @@ use datafusion::{
 use skein_ai::Models;
 
 pub(crate) use self::{
+    arguments::is_text,
     chunks::TEXT_CHUNKS,
     distance::{Distance, Measure},
     embed::{EMBED, embed},

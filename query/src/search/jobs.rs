@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::Field;
 use serde::{Deserialize, Serialize};
 use skein_catalog::{
     Actor, At, Dataset, Entry, crash,
@@ -19,7 +19,7 @@ use tokio::sync::{Notify, Semaphore};
 use ulid::Ulid;
 
 use super::{autotune, progress::Progress, trial, vectors};
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, functions::is_text};
 
 /// The kind of the jobs that build generations.
 pub(super) const BUILD: &str = "index.build";
@@ -419,13 +419,5 @@ async fn tell(engine: Engine, job: Job, progress: Arc<Progress>) {
             Ok(Standing::CancelRequested | Standing::Lost) => progress.stop(),
             Err(error) => tracing::warn!(job = %job.id, %error, "how far a build is could not be told"),
         }
-    }
-}
-
-fn is_text(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
-        DataType::Dictionary(_, value) => is_text(value),
-        _ => false,
     }
 }

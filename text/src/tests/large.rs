@@ -23,7 +23,7 @@ fn times() {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // Few words are frequent and many rare, as in languages.
             let uniform = (state >> 11) as f64 / (1_u64 << 53) as f64;
-            text += &format!("w{} ", 200_000_f64.powf(uniform) as u64);
+            text += &format!("w{:.0} ", 200_000_f64.powf(uniform).floor());
         }
         bytes += text.len();
         builder.add(&text).unwrap();
