@@ -7,7 +7,7 @@ use std::{
 };
 
 use datafusion::execution::TaskContext;
-use skein_catalog::{At, Dataset};
+use skein_catalog::At;
 use skein_model::{FileId, GenerationId};
 use skein_vector::{
     IndexKind, SearchDefaults, SearchParams, Selection, VectorIndex as _,
@@ -36,7 +36,6 @@ const LONG: Duration = Duration::from_secs(2);
 /// An evaluation set that is ready to be asked.
 pub(super) struct Bench {
     pub(super) evaluation: Evaluation,
-    pub(super) dataset: Dataset,
     pub(super) table: SnapshotTable,
     pub(super) column: usize,
     truth: Arc<Truth>,
@@ -88,12 +87,12 @@ impl Engine {
         let snapshot = dataset.snapshot(At::Version(version)).await.map_err(|error| {
             Error::NotFound(format!("version {version} of '{}' cannot be read: {error}; {anew}", dataset.name()))
         })?;
-        let table = SnapshotTable::new(dataset.clone(), &snapshot, self.snapshots())?;
+        let table = SnapshotTable::new(dataset, &snapshot, self.snapshots())?;
         let gone = || Error::NotFound(format!("column '{}' is there no more; {anew}", evaluation.column.name));
         let column = table.column_of_field(evaluation.column.field_id).ok_or_else(gone)?;
         let answers = self.evaluations().answers(&evaluation).await?;
         let truth = Truth::new(answers, usize::try_from(evaluation.k).unwrap_or(usize::MAX));
-        Ok(Bench { evaluation, dataset, table, column, truth: Arc::new(truth) })
+        Ok(Bench { evaluation, table, column, truth: Arc::new(truth) })
     }
 
     /// A generation as searches of a version of its dataset use it.
@@ -103,7 +102,8 @@ impl Engine {
         index: &Definition,
         generation: GenerationId,
     ) -> Result<Asked> {
-        let as_live = Definition { live: Some(generation), ..index.clone() };
+        let mut as_live = index.clone();
+        as_live.live = Some(generation);
         let none = || Error::NotFound(format!("generation {generation} of index '{}' is gone", index.name));
         let loaded = self.indexes().load(&as_live).await?.ok_or_else(none)?;
         let state = self.ordered();

@@ -189,18 +189,15 @@ impl Engine {
         for outcome in outcomes {
             let of = (bench.evaluation.id, job.id);
             let what = (measuring.spec.clone(), outcome.search);
-            let trial = Trial {
-                index: index.clone(),
-                generation,
-                factory: measuring.asked.factory().to_owned(),
-                dataset_version: bench.evaluation.dataset_version,
-                vectors: measuring.asked.vectors(),
-                recall: outcome.recall,
-                latency: outcome.latency,
-                build_seconds: measuring.build_seconds,
-                memory_bytes: measuring.asked.memory_bytes(),
-                ..Trial::new(of, what, &job.principal, self.catalog().options().clock.now())
-            };
+            let now = self.catalog().options().clock.now();
+            let mut trial = Trial::new(of, what, &job.principal, now);
+            (trial.index, trial.generation) = (index.clone(), generation);
+            measuring.asked.factory().clone_into(&mut trial.factory);
+            trial.dataset_version = bench.evaluation.dataset_version;
+            trial.vectors = measuring.asked.vectors();
+            (trial.recall, trial.latency) = (outcome.recall, outcome.latency);
+            trial.build_seconds = measuring.build_seconds;
+            trial.memory_bytes = measuring.asked.memory_bytes();
             trials.add(&trial).await?;
         }
         trials.forget_old().await;

@@ -4,7 +4,7 @@ use skein_catalog::{Actor, At};
 use skein_model::GenerationId;
 use skein_vector::{
     IndexSpec, SearchDefaults,
-    definition::{Definition, GenerationEntry, GenerationState},
+    definition::{GenerationEntry, GenerationState},
     generation::GenerationKey,
     tuning::{self, Measured, Verdict},
 };
@@ -62,7 +62,8 @@ impl Run<'_> {
     /// Builds what was chosen as a generation of the index's newest version, measures that, and makes it the live one if it is as good as the trial said.
     async fn build(&self, spec: &IndexSpec, live: Option<&Live>) -> Result<Done> {
         let definitions = self.engine.indexes().definitions();
-        let as_chosen = Definition { spec: spec.clone(), ..self.index.clone() };
+        let mut as_chosen = self.index.clone();
+        as_chosen.spec = spec.clone();
         let dataset = self.engine.dataset_of(&self.index).await?;
         let version = dataset.snapshot(At::Latest).await?.version;
         let generation = self.engine.build_generation(&as_chosen, dataset, &self.job.principal, self.progress).await?;
