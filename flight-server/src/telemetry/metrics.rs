@@ -114,7 +114,10 @@ impl Metrics {
             describe_counter!(COMPACTED_FILES, "Files that compactions have replaced");
             describe_counter!(COMPACTED_BYTES, "Bytes of the files that compactions have replaced");
             describe_counter!(COMPACTED_ROWS, "Deleted rows that compactions have left out");
-            describe_gauge!(INDEX_RECALL, "Of the nearest rows, the share that an index found when it was last measured");
+            describe_gauge!(
+                INDEX_RECALL,
+                "Of the nearest rows, the share that an index found when it was last measured"
+            );
             describe_counter!(EXPIRED, "Versions that have been expired");
             describe_counter!(COLLECTED_FILES, "Objects that garbage collection has removed");
             describe_counter!(COLLECTED_BYTES, "Bytes of the objects that garbage collection has removed");
