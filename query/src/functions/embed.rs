@@ -87,7 +87,9 @@ impl ScalarUDFImpl for Embed {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let name = self.model(args.scalar_arguments.first().copied().flatten())?;
-        if let Some(other) = args.arg_fields.iter().map(|field| field.data_type()).find(|kind| !is_text(kind) && !kind.is_null()) {
+        if let Some(other) =
+            args.arg_fields.iter().map(|field| field.data_type()).find(|kind| !is_text(kind) && !kind.is_null())
+        {
             return Err(Error::Invalid(format!("embed() takes texts, not {other}; cast it with ::text")).into());
         }
         // It was loaded when the statement's names were looked up.

@@ -21,7 +21,7 @@ use datafusion::{
 };
 
 use super::Reading;
-use crate::{Result, functions::EMBED};
+use crate::{Error, Result, functions::EMBED};
 
 /// The numbers of a constant vector; `None` for what is none, and for NULL, numbers that are NULL, infinite or not a number.
 pub(super) fn vector(expr: &Expr) -> Option<Vec<f32>> {
@@ -50,9 +50,36 @@ pub(super) fn items(value: &ScalarValue) -> Option<Vec<f32>> {
     usable.then(|| numbers.values().to_vec())
 }
 
-/// Whether a plan has texts to embed that are constants.
-pub(super) fn has_embeddings(plan: &LogicalPlan) -> DfResult<bool> {
-    Ok(!embeddings(plan)?.is_empty())
+/// Whether a plan asks a model about texts, which is done here and not on workers.
+///
+/// # Errors
+/// `InvalidInput` where texts that are no constants would have to be waited for in a place where DataFusion cannot.
+pub(super) fn embeds(plan: &LogicalPlan) -> DfResult<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        let can_wait = matches!(node, LogicalPlan::Projection(_) | LogicalPlan::Filter(_));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                let Expr::ScalarFunction(call) = expr else { return Ok(TreeNodeRecursion::Continue) };
+                if call.name() != EMBED {
+                    return Ok(TreeNodeRecursion::Continue);
+                }
+                found = true;
+                if can_wait || call.args.iter().all(|arg| literal(arg).is_some() || is_parameter(arg)) {
+                    return Ok(TreeNodeRecursion::Continue);
+                }
+                Err(Error::Invalid(
+                    "embed() of a column can stand in SELECT and WHERE; for ORDER BY, GROUP BY and joins compute it in a subquery first".to_owned(),
+                )
+                .into())
+            })
+        })
+    })?;
+    Ok(found)
+}
+
+fn is_parameter(expr: &Expr) -> bool {
+    matches!(expr, Expr::Placeholder(_))
 }
 
 /// The same plan with the vectors of constant texts in the place of `embed('model', 'text')`, so that an index can be asked for them; `None` when there is none.
@@ -124,9 +151,11 @@ async fn evaluate(call: &ScalarFunction, reading: &Reading<'_>) -> Result<Scalar
     }
     let config_options = Arc::clone(reading.state.config_options());
     let args = ScalarFunctionArgs { args, arg_fields, number_rows: 1, return_field, config_options };
-    let function = call.func.inner().downcast_ref::<AsyncScalarUDF>().ok_or_else(|| {
-        crate::Error::Invalid(format!("{EMBED} is another function here, which cannot be waited for"))
-    })?;
+    let function = call
+        .func
+        .inner()
+        .downcast_ref::<AsyncScalarUDF>()
+        .ok_or_else(|| Error::Invalid(format!("{EMBED} is another function here, which cannot be waited for")))?;
     match function.invoke_async_with_args(args).await? {
         ColumnarValue::Scalar(vector) => Ok(vector),
         ColumnarValue::Array(vectors) => Ok(ScalarValue::try_from_array(&vectors, 0)?),

@@ -24,7 +24,7 @@ use skein_vector::{FlatIndex, Metric, SearchParams, Selection};
 use super::{
     Reading, SearchOptions,
     indexes::takes,
-    known::Known,
+    known::{Known, chosen},
     narrow::rows,
     nearest::{Found, Reach, merge},
     standing::Row,
@@ -67,14 +67,22 @@ impl Finder {
     /// `NotFound` for a column or an index that is not there; `InvalidInput` for a column that holds no vectors, and an index that cannot answer.
     pub(super) async fn plan(aim: Aim, reading: &Reading<'_>) -> Result<Self> {
         let Aim { table, column, metric, filters, options } = aim;
-        let column = vector_column(&table, column.as_deref())?;
+        let name = column;
+        let column = vector_column(&table, name.as_deref())?;
         let dimension = vectors::dimension(table.columns().field(column).data_type()).unwrap_or_default();
         let mut known = Known::open(&table, column, metric, &options, reading).await?;
         if let Some(known) = &mut known {
             known.filter(&table, &filters, reading).await?;
         }
-        let by_index = known.as_ref().map(|known| known.loaded.manifest.metric());
-        let metric = by_index.or(metric).unwrap_or(Metric::L2);
+        let metric = match (&known, metric) {
+            (Some(known), _) => known.loaded.manifest.metric(),
+            (None, Some(metric)) => metric,
+            // Without the index, too, distances are those that it has.
+            (None, None) => {
+                let index = chosen(&table, name.as_deref(), None, &options).await?;
+                index.map_or(Metric::L2, |index| index.spec.metric)
+            }
+        };
         Ok(Self { table, dimension, known, column, metric, filters, options })
     }
 

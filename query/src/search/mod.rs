@@ -69,7 +69,7 @@ pub(super) struct Reading<'a> {
 /// # Errors
 /// When the plan cannot be walked through.
 pub(crate) fn searches(plan: &LogicalPlan) -> Result<bool> {
-    Ok(!ranking::rankings(plan)?.is_empty() || call::has_calls(plan)? || constant::has_embeddings(plan)?)
+    Ok(!ranking::rankings(plan)?.is_empty() || call::has_calls(plan)? || constant::embeds(plan)?)
 }
 
 /// Does what takes its time where it holds nobody up.

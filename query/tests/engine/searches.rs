@@ -93,7 +93,7 @@ async fn what_cannot_be_is_told() {
         ("vector_search(nothing, [1])", ErrorKind::NotFound, "does not exist"),
         ("vector_search(notes, [1, 2])", ErrorKind::InvalidInput, "has 2 numbers"),
         ("vector_search(notes, 'a cat')", ErrorKind::InvalidInput, "names no model"),
-        ("vector_search(notes, [1, 2, 3], kk => 1)", ErrorKind::InvalidInput, "did you mean 'k'?"),
+        ("vector_search(notes, [1, 2, 3], filtr => 'id = 1')", ErrorKind::InvalidInput, "did you mean 'filter'?"),
         ("vector_search(notes, [1, 2, 3], k => 1, k => 2)", ErrorKind::InvalidInput, "twice"),
         ("vector_search(notes, [0, 0, 0])", ErrorKind::InvalidInput, "zeros"),
         ("text_search(notes, 'cat', column => 'kind')", ErrorKind::InvalidInput, "using bm25 (kind)"),

@@ -108,7 +108,7 @@ fn argument(function: Function, position: usize, arg: &FunctionArg) -> Result<(&
                 let near = suggest::closest(&lower, known.iter().copied());
                 let advice = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
                 let all = known.join(", ");
-                Error::Invalid(format!("'{name}' is no argument of {function}{advice} It takes {all}"))
+                Error::Invalid(format!("'{name}' is no argument of {function}{advice} (it takes {all})"))
             })?
         }
         None => *["query", "k"].get(position).ok_or_else(|| {
