@@ -250,7 +250,7 @@ def test_a_stream_of_vectors_is_answered_in_order(
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"vectors": []}, "no query vector"),
+    ({"vectors": []}, "nothing to look for"),
     ({"vectors": [{"values": [1.0, 2.0]}]}, f"query vector 0 has 2 numbers; the column's vectors have {DIMENSION}"),
     ({"k": 20_000}, "k is 20000; it must be between 1 and 10000"),
     ({"dataset": "nowhere"}, "does not exist"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import adbc_driver_manager.dbapi
 import numpy as np
+import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 from test_search import DIMENSION, ROWS, Vectors, action, ask, clustered, nearest, rows, run, search
@@ -62,7 +63,7 @@ def test_an_evaluation_set_is_listed_and_dropped(
 ) -> None:
     listed = "SELECT table_name, column_name, metric, compared_rows, dimension, queries, k FROM system.evaluations WHERE evaluation = '%s'"
     assert ask(adbc, listed % evaluation) == [(docs, "e", "l2", ROWS, DIMENSION, 50, K)]
-    with pytest.raises(fl.FlightServerError, match="already exists"):
+    with pytest.raises(pa.ArrowException, match="already exists"):
         action(flight, "evaluation.create", dataset=docs, name=evaluation)
     assert action(flight, "evaluation.drop", name=evaluation) == {"dropped": True}
     assert ask(adbc, listed % evaluation) == []
@@ -170,14 +171,14 @@ def test_what_cannot_be_is_refused(flight: fl.FlightClient, docs: str, evaluatio
         "trial.run": {"evaluation": evaluation},
         "index.autotune": {"name": index},
     }
-    with pytest.raises(fl.FlightError, match=why):
+    with pytest.raises(pa.ArrowException, match=why):
         action(flight, what, **usual[what] | {key: index if value == "INDEX" else value for key, value in body.items()})
 
 
 def test_nothing_to_compare_with_is_said(adbc: adbc_driver_manager.dbapi.Connection, flight: fl.FlightClient, table: str) -> None:
     run(adbc, f"CREATE TABLE {table} (id BIGINT, e FLOAT[4])")
     run(adbc, f"INSERT INTO {table} VALUES (1, NULL)")
-    with pytest.raises(fl.FlightError, match="holds no vectors"):
+    with pytest.raises(pa.ArrowException, match="holds no vectors"):
         action(flight, "evaluation.create", dataset=table, name=f"{table}_eval")
     run(adbc, f"DROP TABLE {table}")
 
@@ -185,7 +186,7 @@ def test_nothing_to_compare_with_is_said(adbc: adbc_driver_manager.dbapi.Connect
 def test_a_set_of_other_vectors_is_refused(flight: fl.FlightClient, docs: str, evaluation: str) -> None:
     action(flight, "index.create", dataset=docs, column="e", name=f"{docs}_i", kind="flat", metric="cosine", wait=True)
     for what, body in [("trial.run", {"evaluation": evaluation, "index": f"{docs}_i"}), ("index.autotune", {"name": f"{docs}_i", "evaluation": evaluation})]:
-        with pytest.raises(fl.FlightError, match="make an evaluation of what the index is of"):
+        with pytest.raises(pa.ArrowException, match="make an evaluation of what the index is of"):
             action(flight, what, **body)
 
 
@@ -239,7 +240,7 @@ def test_autotune_leaves_what_is_good_enough(
 def test_how_hard_to_look_takes_effect_where_nothing_is_said(
     adbc: adbc_driver_manager.dbapi.Connection, flight: fl.FlightClient, docs: str, values: Vectors
 ) -> None:
-    """An index of lists whose default looks into 32 of 1,024 is tuned to look into more; what a search says itself comes first."""
+    """An index of lists whose default looks into 32 of 1,024 is tuned to look into as many as the floor needs; what a search says itself comes first."""
     index, queries = f"{docs}_i", clustered(40, 2)
     truth = [nearest(values, query) for query in queries]
 
@@ -255,13 +256,13 @@ def test_how_hard_to_look_takes_effect_where_nothing_is_said(
     assert done["evaluation"] == f"public.{index}_autotune"
     assert done["changed"] and done["generation"] == before[0], "the same generation, searched otherwise: " + json.dumps(done)
     nprobe = done["chosen"]["search"]["nprobe"]
-    assert nprobe > 32 and recall() > usual and recall() == recall(nprobe=nprobe)
+    assert nprobe != 32 and recall() == recall(nprobe=nprobe) >= 0.97 and usual == recall(nprobe=32)
     assert recall(nprobe=1) < usual
     sql = f"SELECT id FROM {docs} ORDER BY l2_distance(e, {[float(x) for x in queries[0]]}) LIMIT {K}"
     assert len(set(ask(adbc, sql)) & set(truth[0])) / K >= 0.9
     action(flight, "index.rebuild", name=index, wait=True)
     rebuilt, _ = live(adbc, index)
-    assert rebuilt != before[0] and recall() > usual, "a rebuild keeps it"
+    assert rebuilt != before[0] and recall() == recall(nprobe=nprobe), "a rebuild keeps it"
     action(flight, "evaluation.drop", name=f"{index}_autotune")
 
 
