@@ -29,7 +29,7 @@ use crate::{
     embedder::{normalize, objection},
 };
 
-/// Tokens that go through the encoder together, if no single text has more. More gains nothing (docs/decisions/0025-embedding.md), and a query would
+/// Tokens that go through the encoder together, if no single text has more. More gains nothing (docs/decisions/0026-embedding.md), and a query would
 /// wait longer.
 const BATCH_TOKENS: usize = 512;
 /// Bytes of texts in one piece of work, about [`BATCH_TOKENS`] tokens of English.

@@ -47,6 +47,7 @@ impl Lab {
             column: "e".to_owned(),
             name: Some("i".to_owned()),
             spec,
+            model: None,
             if_not_exists: false,
         };
         let created = self.engine.create_index(request, &self.ada).await.unwrap();

@@ -253,7 +253,8 @@ mod tests {
     fn what_is_not_said_has_a_default() {
         let vector = given(Function::Vector, vec![("query", ScalarValue::from("[1, 2.5]"))]).unwrap();
         assert_eq!((vector.query, vector.k), (Sought::Vector(vec![1.0, 2.5]), 10));
-        assert_eq!(vector.options, SearchOptions::default());
+        assert_eq!(vector.options.params(), SearchOptions::default().params());
+        assert!(vector.options.index.is_empty() && !vector.options.exact);
         let text = given(Function::Text, vec![("query", ScalarValue::from("[1] is a note"))]).unwrap();
         assert_eq!(text.query, Sought::Text("[1] is a note".to_owned()));
         assert_eq!(text.fusion, Fusion::Reciprocal { k: 60.0, weight: 0.5 });
