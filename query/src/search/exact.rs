@@ -103,7 +103,7 @@ async fn nearest_of(piece: Piece, plan: &Plan, queries: Arc<[f32]>, most: usize)
 
 /// The first `k`, and those that follow at the distance of the last one.
 fn with_ties(found: Vec<Found>, k: usize) -> Vec<Row> {
-    let last = found.iter().take(k).map(|(_, distance)| *distance).last().unwrap_or_default();
+    let last = found.iter().take(k).next_back().map(|(_, distance)| *distance).unwrap_or_default();
     let end = last + last.abs() * SAME;
     let counts = |(at, (_, distance)): &(usize, Found)| *at < k || *distance <= end;
     found.into_iter().enumerate().take_while(counts).map(|(_, (row, _))| row).collect()

@@ -47,7 +47,16 @@ impl WordFinder {
         let name = index_name(&options.index)?;
         let column = match column {
             Some(column) => super::finder::column_of(&table, column)?,
-            None => indexes.only_of_words(&table, name.as_ref()).await?.ok_or_else(|| missing("any column"))?,
+            None => match (indexes.only_of_words(&table, name.as_ref()).await?, &name) {
+                (Some(column), _) => column,
+                (None, None) => return Err(missing("any column")),
+                (None, Some(name)) => {
+                    let dataset = table.dataset().name();
+                    return Err(Error::Invalid(format!(
+                        "index '{name}' is not one of the words in a column of '{dataset}'"
+                    )));
+                }
+            },
         };
         let field = table.field_id(column).ok_or_else(|| missing("this column"))?;
         let wanted = Wanted { dataset: table.dataset().id(), field, metric: None, name: name.as_ref(), words: true };

@@ -314,7 +314,7 @@ mod tests {
         let (sets, ada) = (evaluations().await, Actor::new("ada"));
         let made = sets.create(new("one"), &answers(), &ada).await.unwrap();
         let known = answers();
-        let other = sets.create(new("two"), &known, &ada).await.unwrap();
+        let other = sets.create(new("evening"), &known, &ada).await.unwrap();
         assert_eq!(sets.answers(&other).await.unwrap(), known);
         let again = sets.create(new("one"), &known, &ada).await.unwrap_err();
         assert_eq!(again.kind(), ErrorKind::AlreadyExists, "{again}");
@@ -324,8 +324,8 @@ mod tests {
         assert_eq!(sets.drop(&made, &ada).await.unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(sets.answers(&made).await.unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(sets.list().await.unwrap(), [other]);
-        let unknown = sets.get(&TableName::in_default_schema("tow").unwrap()).await.unwrap_err().to_string();
-        assert!(unknown.ends_with("did you mean 'public.two'?"), "{unknown}");
+        let unknown = sets.get(&TableName::in_default_schema("evenin").unwrap()).await.unwrap_err().to_string();
+        assert!(unknown.ends_with("did you mean 'public.evening'?"), "{unknown}");
     }
 
     #[tokio::test]

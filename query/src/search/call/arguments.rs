@@ -140,16 +140,15 @@ impl Given {
             let value = self.number(name)?.unwrap_or_default();
             u32::try_from(value).map_err(|_| self.wrong(name, &format!("{value}, which is too large")))
         };
-        let mut options = SearchOptions::default();
-        options.ef = number("ef")?;
-        options.nprobe = number("nprobe")?;
-        options.refine = number("refine")?;
-        options.exact = self.flag("exact")?;
-        options.index = self.text("index")?.unwrap_or_default();
-        if let Some(consistency) = self.text("consistency")? {
-            options.consistency = consistency;
-        }
-        Ok(options)
+        let usual = SearchOptions::default();
+        Ok(SearchOptions {
+            ef: number("ef")?,
+            nprobe: number("nprobe")?,
+            refine: number("refine")?,
+            exact: self.flag("exact")?,
+            index: self.text("index")?.unwrap_or_default(),
+            consistency: self.text("consistency")?.unwrap_or(usual.consistency),
+        })
     }
 
     fn query(&self) -> Result<Sought> {
@@ -213,8 +212,13 @@ impl Given {
 
     fn number(&self, name: &str) -> Result<Option<usize>> {
         let Some(value) = self.get(name) else { return Ok(None) };
+        // 1.5 is none, though it can be cast.
+        let is_whole = match value.cast_to(&DataType::Float64) {
+            Ok(ScalarValue::Float64(Some(number))) => value.data_type().is_numeric() && number.fract() == 0.0,
+            _ => false,
+        };
         let whole = match value.cast_to(&DataType::Int64) {
-            Ok(ScalarValue::Int64(Some(number))) if value.data_type().is_numeric() => usize::try_from(number).ok(),
+            Ok(ScalarValue::Int64(Some(number))) if is_whole => usize::try_from(number).ok(),
             _ => None,
         };
         whole.map(Some).ok_or_else(|| self.wrong(name, &format!("{value}; it must be a whole number, 0 or more")))
