@@ -319,7 +319,7 @@ mod tests {
         let again = sets.create(new("one"), &known, &ada).await.unwrap_err();
         assert_eq!(again.kind(), ErrorKind::AlreadyExists, "{again}");
         assert_eq!(sets.check_free(&made.name).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(sets.list().await.unwrap(), [made.clone(), other.clone()]);
+        assert_eq!(sets.list().await.unwrap(), [other.clone(), made.clone()]);
         sets.drop(&made, &ada).await.unwrap();
         assert_eq!(sets.drop(&made, &ada).await.unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(sets.answers(&made).await.unwrap_err().kind(), ErrorKind::NotFound);
