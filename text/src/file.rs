@@ -17,6 +17,11 @@ const HEAD: usize = 16;
 /// Bytes of the checksum.
 const FOOT: usize = 4;
 
+/// The version of the library that reads and writes what is in the file.
+pub fn version() -> &'static str {
+    tantivy::version_string()
+}
+
 /// What a file holds.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Table {

@@ -27,6 +27,7 @@ mod tests;
 pub use best::Hit;
 pub use builder::{MAX_TEXTS, TextBuilder};
 pub use error::{Error, Result};
+pub use file::version;
 pub use highlight::{Highlighter, Snippet};
 pub use index::TextIndex;
 pub use language::Language;
@@ -35,8 +36,3 @@ pub use search::MAX_K;
 pub use selection::Selection;
 pub use spec::TextSpec;
 pub use tail::TailIndex;
-
-/// The version of the library that reads and writes index files.
-pub fn version() -> &'static str {
-    tantivy::version_string()
-}

@@ -8,6 +8,7 @@ mod delta;
 mod keys;
 mod reader;
 mod state;
+mod totals;
 
 pub(crate) use checkpoint::{Checkpoint, Expiration};
 pub(crate) use delta::Delta;
